@@ -107,6 +107,18 @@ func StringEnd(text []byte, i int) (end int, kind Kind) {
 	}
 }
 
+// EscapeLen returns the length of the escape sequence that s starts with, which is
+// valid: 12 when it is the first half of a surrogate pair whose second follows.
+func EscapeLen(s []byte) int {
+	if s[1] != 'u' {
+		return 2
+	}
+	if len(s) >= 12 && s[6] == '\\' && s[7] == 'u' && utf16.DecodeRune(hex4(s[2:]), hex4(s[8:])) != utf8.RuneError {
+		return 12
+	}
+	return 6
+}
+
 // Unescape appends the content of a valid JSON string, given without its quotes,
 // to dst. An escaped half of a surrogate pair becomes U+FFFD, as in encoding/json.
 func Unescape(dst, s []byte) []byte {
