@@ -1,0 +1,126 @@
+package kinesis
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
+)
+
+// health is the last finding of Check.
+type health struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+const (
+	// checkPause is how long a finding holds, however often Check is called.
+	checkPause = time.Second
+	// freshPut is how long a stored record proves that all is well.
+	freshPut = 10 * time.Second
+)
+
+// Check tells whether the default stream can be written to, in words for an
+// operator; without a default stream, whether the service answers. A record
+// stored within the last seconds is proof enough; else one call is made, with
+// Config.DryRun two, at most ten per second. A call refused for the account's
+// quota changes nothing about the last finding.
+//
+// Permissions: kinesis:DescribeStreamSummary (kinesis:ListStreams without a
+// default stream). Where that is denied but records were stored, all is well.
+func (s *Sink) Check(ctx context.Context) error {
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	if time.Since(s.health.at) < checkPause {
+		return s.health.err
+	}
+	err := s.check(ctx)
+	if api := smithy.APIError(nil); errors.As(err, &api) && classOf(api.ErrorCode(), 0) == throttled {
+		err = s.health.err
+	}
+	s.health.at, s.health.err = time.Now(), err
+	return err
+}
+
+func (s *Sink) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
+	defer cancel()
+	st := s.streams.byDefault
+	if st == nil {
+		return s.checkService(ctx)
+	}
+	accepted := st.accepted.Load()
+	if time.Since(time.Unix(0, accepted)) < freshPut {
+		return s.finding(st, s.unfit(st))
+	}
+	if err := s.readSettings(ctx, st); err != nil {
+		e, _ := s.requestError(st, err, "kinesis:DescribeStreamSummary", false)
+		if accepted != 0 && isDenied(e.Code) {
+			return nil
+		}
+		return e
+	}
+	switch status := st.settings.Load().status; status {
+	case types.StreamStatusActive, types.StreamStatusUpdating:
+	default:
+		return &Error{Stream: st.dest, Message: "its status is " + string(status)}
+	}
+	if err := s.unfit(st); err != nil || !s.cfg.DryRun {
+		return s.finding(st, err)
+	}
+	return s.dryRun(ctx, st)
+}
+
+func (s *Sink) finding(st *stream, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Stream: st.dest, Message: err.Error(), Err: err}
+}
+
+// checkService asks for the names of streams, and takes a refusal to list them
+// for an answer: the credentials are known, but meant for less.
+func (s *Sink) checkService(ctx context.Context) error {
+	if err := s.quota.wait(ctx); err != nil {
+		return err
+	}
+	_, err := s.client.ListStreams(ctx, &sdk.ListStreamsInput{Limit: aws.Int32(1)})
+	if err == nil {
+		return nil
+	}
+	e, _ := s.requestError(&stream{dest: "(any)"}, err, "kinesis:ListStreams", false)
+	if isDenied(e.Code) {
+		return nil
+	}
+	return e
+}
+
+// dryRun asks the service whether it would take a record. When all is well it
+// answers with an error of its own.
+func (s *Sink) dryRun(ctx context.Context, st *stream) error {
+	if err := s.quota.wait(ctx); err != nil {
+		return err
+	}
+	in := *st.put
+	in.DryRun = aws.Bool(true)
+	in.Records = []types.PutRecordsRequestEntry{{Data: []byte("dry run"), PartitionKey: aws.String("dry-run")}}
+	_, err := s.client.PutRecords(ctx, &in)
+	if err == nil {
+		s.log.Warn("the endpoint does not know dry runs and stored the record", slog.String("stream", st.dest))
+		return nil
+	}
+	e, _ := s.requestError(st, err, "kinesis:PutRecords", false)
+	if e.Code == "DryRunOperationException" {
+		return nil
+	}
+	return e
+}
+
+func isDenied(code string) bool { return code == "AccessDeniedException" || code == "AccessDenied" }

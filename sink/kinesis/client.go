@@ -1,0 +1,99 @@
+package kinesis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+)
+
+// newClient makes the SDK's client that the configuration describes.
+func newClient(cfg Config) (*sdk.Client, error) {
+	if cfg.Client != nil {
+		return cfg.Client, nil
+	}
+	var base aws.Config
+	if cfg.AWS != nil {
+		base = cfg.AWS.Copy()
+	} else {
+		var opts []func(*config.LoadOptions) error
+		opts = append(opts, config.WithHTTPClient(newTransport(cfg)))
+		if cfg.AccessKeyID != "" {
+			opts = append(opts, config.WithCredentialsProvider(fixedCredentials(cfg)))
+		}
+		var err error
+		if base, err = config.LoadDefaultConfig(context.Background(), opts...); err != nil {
+			return nil, fmt.Errorf("kinesis: the AWS configuration cannot be read: %w", err)
+		}
+	}
+	if cfg.AccessKeyID != "" {
+		base.Credentials = fixedCredentials(cfg)
+	}
+	if base.Region = regionOf(cfg, base.Region); base.Region == "" {
+		return nil, errors.New("kinesis: Config.Region: no AWS region given and none found in AWS_REGION or the shared configuration")
+	}
+	return sdk.NewFromConfig(base, func(o *sdk.Options) {
+		if cfg.Endpoint != "" {
+			o.BaseEndpoint = aws.String(cfg.Endpoint)
+		}
+	}), nil
+}
+
+func fixedCredentials(cfg Config) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{
+			AccessKeyID: cfg.AccessKeyID, SecretAccessKey: cfg.SecretAccessKey,
+			SessionToken: cfg.SessionToken, Source: "kinesis.Config",
+		}, nil
+	})
+}
+
+// regionOf is the region that the configuration means.
+func regionOf(cfg Config, found string) string {
+	if cfg.Region != "" {
+		return cfg.Region
+	}
+	if st, err := parseStream(cfg.Stream); err == nil && st.region() != "" {
+		return st.region()
+	}
+	if u, err := url.Parse(cfg.Endpoint); err == nil && cfg.Endpoint != "" {
+		// kinesis.eu-west-1.amazonaws.com, 123456789012.data-kinesis.eu-west-1.amazonaws.com,
+		// vpce-0123.kinesis.eu-west-1.vpce.amazonaws.com
+		parts := strings.Split(u.Hostname(), ".")
+		for i := range len(parts) - 2 {
+			if strings.HasSuffix(parts[i], "kinesis") && strings.Contains(u.Hostname(), ".amazonaws.") {
+				return parts[i+1]
+			}
+		}
+		if found == "" {
+			return "us-east-1" // an emulator takes any
+		}
+	}
+	return found
+}
+
+// newTransport is tuned for a few dozen long requests to one host. Connections
+// are HTTP/1.1, one request each: on HTTP/2 a lost packet would hold up all
+// requests on the connection.
+func newTransport(cfg Config) *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.ForceAttemptHTTP2 = false
+		t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 256 // more than anybody's QueueConfig.InFlight
+		t.IdleConnTimeout = 50 * time.Second             // below the service's, so that it is we who close
+		t.ResponseHeaderTimeout = cfg.RequestTimeout
+		t.WriteBufferSize = 64 << 10
+		if cfg.TLS != nil {
+			t.TLSClientConfig = cfg.TLS.Clone()
+		}
+	})
+}

@@ -1,0 +1,243 @@
+package kinesis
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// protocol puts our own encoding of PutRecords in the place of the SDK's, which
+// spends most of its time and nearly all of its garbage on it, and does not
+// decode replies that say that nothing failed. Everything else, such as
+// credentials, endpoints, signing and errors, stays the SDK's.
+type protocol struct {
+	smithyhttp.ClientProtocol
+}
+
+// exchange carries the body of one request down to the protocol, and what became
+// of it back up. It travels in the context.
+type exchange struct {
+	body    body
+	decode  bool // decode the reply even when nothing failed
+	skipped bool // nothing failed, the reply was not decoded
+}
+
+type exchangeKey struct{}
+
+func (p protocol) SerializeRequest(
+	ctx context.Context, op *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request,
+) error {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return p.ClientProtocol.SerializeRequest(ctx, op, in, req)
+	}
+	req.Method = http.MethodPost
+	if req.URL.Path == "" {
+		req.URL.Path = "/"
+	}
+	req.Header.Set("X-Amz-Target", "Kinesis_20131202.PutRecords")
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	sreq, err := req.SetStream(&x.body)
+	if err != nil {
+		return err
+	}
+	*req = *sreq
+	return nil
+}
+
+var replies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func (p protocol) DeserializeResponse(
+	ctx context.Context, op *smithy.OperationSchema, types *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable,
+) error {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok || resp.StatusCode != http.StatusOK {
+		return p.ClientProtocol.DeserializeResponse(ctx, op, types, resp, out)
+	}
+	reply := replies.Get().(*bytes.Buffer)
+	defer replies.Put(reply)
+	reply.Reset()
+	if _, err := reply.ReadFrom(resp.Body); err != nil {
+		return &smithy.DeserializationError{Err: err}
+	}
+	if !x.decode && nothingFailed(reply.Bytes()) {
+		x.skipped = true
+		return nil
+	}
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(reply)
+	return p.ClientProtocol.DeserializeResponse(ctx, op, types, resp, out)
+}
+
+// nothingFailed looks for "FailedRecordCount":0. Inside a JSON string the quotes
+// would have backslashes, so it is not fooled by messages.
+func nothingFailed(reply []byte) bool {
+	_, rest, ok := bytes.Cut(reply, []byte(`"FailedRecordCount"`))
+	rest, colon := bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte{':'})
+	rest, zero := bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte{'0'})
+	return ok && colon && zero && len(rest) > 0 && bytes.IndexByte([]byte(" \t\r\n,}"), rest[0]) >= 0
+}
+
+// putOptions are the options of the SDK's client for puts: our protocol, and no
+// retries, which would reorder records and hide duplicates.
+func putOptions(o *sdk.Options) {
+	o.Protocol = protocol{o.Protocol}
+	o.Retryer = aws.NopRetryer{}
+}
+
+const head = `{"Records":[`
+
+// body is the body of a request: head, encoded entries, tail. The transport may
+// go on reading it after the call has returned; detach makes that harmless, so
+// that the memory can be reused.
+type body struct {
+	mu       sync.Mutex
+	parts    [3][]byte
+	at       int // position in the whole
+	size     int
+	rewound  bool // the SDK has read it once for the signature
+	sent     bool // it was read again: some of it went out
+	detached bool
+}
+
+var errDetached = errors.New("kinesis: the request is over")
+
+func (b *body) set(entries, tail []byte) {
+	b.parts = [3][]byte{[]byte(head), entries, tail}
+	b.size = len(head) + len(entries) + len(tail)
+	b.at, b.rewound, b.sent, b.detached = 0, false, false, false
+}
+
+// detach ends all reading and reports whether any of the body was sent.
+func (b *body) detach() (sent bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.detached = true
+	b.parts = [3][]byte{}
+	return b.sent
+}
+
+func (b *body) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.size - b.at
+}
+
+// Seek serves the SDK, which asks for the position and rewinds.
+func (b *body) Seek(offset int64, whence int) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case whence == io.SeekCurrent && offset == 0:
+	case whence == io.SeekStart && offset == 0:
+		b.at, b.rewound = 0, true
+	default:
+		return 0, errors.New("kinesis: a request can only be rewound")
+	}
+	return int64(b.at), nil
+}
+
+func (b *body) Read(p []byte) (n int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.reading(); err != nil {
+		return 0, err
+	}
+	for n < len(p) && b.at < b.size {
+		m := copy(p[n:], b.rest())
+		n, b.at = n+m, b.at+m
+	}
+	if n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (b *body) WriteTo(w io.Writer) (written int64, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.reading(); err != nil {
+		return 0, err
+	}
+	for b.at < b.size && err == nil {
+		var n int
+		n, err = w.Write(b.rest())
+		written, b.at = written+int64(n), b.at+n
+	}
+	return written, err
+}
+
+func (b *body) reading() error {
+	if b.detached {
+		return errDetached
+	}
+	b.sent = b.sent || b.rewound
+	return nil
+}
+
+// rest is the unread rest of the part that the position is in.
+func (b *body) rest() []byte {
+	at := b.at
+	for _, p := range b.parts {
+		if at < len(p) {
+			return p[at:]
+		}
+		at -= len(p)
+	}
+	return nil
+}
+
+// appendEntry appends the JSON of one entry of a request.
+func appendEntry(dst, key, hashKey, data []byte) []byte {
+	dst = append(dst, `{"Data":"`...)
+	dst = base64.StdEncoding.AppendEncode(dst, data)
+	dst = append(dst, `","PartitionKey":"`...)
+	dst = appendEscaped(dst, key)
+	if len(hashKey) > 0 {
+		dst = append(dst, `","ExplicitHashKey":"`...)
+		dst = append(dst, hashKey...) // digits
+	}
+	return append(dst, `"}`...)
+}
+
+// appendEscaped appends valid UTF-8 text as the inside of a JSON string.
+func appendEscaped(dst, text []byte) []byte {
+	from := 0
+	for i, c := range text {
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, text[from:i]...)
+		from = i + 1
+		if c < ' ' {
+			const hex = "0123456789abcdef"
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		} else {
+			dst = append(dst, '\\', c)
+		}
+	}
+	return append(dst, text[from:]...)
+}
+
+// keyProblem says what is wrong with a partition key, "" for nothing.
+func keyProblem(key []byte) string {
+	switch {
+	case len(key) == 0:
+		return "the partition key is empty"
+	case len(key) > MaxKeyLength && utf8.RuneCount(key) > MaxKeyLength:
+		return "the partition key has more than 256 characters"
+	case !utf8.Valid(key):
+		return "the partition key is not valid UTF-8"
+	}
+	return ""
+}

@@ -1,0 +1,229 @@
+package kinesis
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// settings are those of DescribeStreamSummary that matter for writing.
+type settings struct {
+	status         types.StreamStatus
+	openShards     int
+	maxRecordBytes int
+	auto           bool // RecordDistributionStrategy AUTO
+}
+
+// maxRecord is the highest size of a Kinesis record. While the stream's setting
+// is not known, the service has the last word.
+func (s *Sink) maxRecord(st *stream) int {
+	if s.cfg.MaxRecordBytes > 0 {
+		return s.cfg.MaxRecordBytes
+	}
+	if set := st.settings.Load(); set != nil {
+		return set.maxRecordBytes
+	}
+	return maxRecordBytes
+}
+
+// admit refuses streams that cannot give what the Config asks for. The first
+// write to a stream waits for its settings; later ones only see to it that they
+// are read again from time to time.
+func (s *Sink) admit(ctx context.Context, st *stream) error {
+	if !st.asked.Load() {
+		return s.learnFirst(ctx, st)
+	}
+	if time.Now().UnixNano() >= st.due.Load() {
+		s.refresh(st)
+	}
+	return s.unfit(st)
+}
+
+func (s *Sink) unfit(st *stream) error {
+	set := st.settings.Load()
+	if set != nil && set.auto && (s.cfg.Aggregate || s.cfg.Ordering == Strict) {
+		return ErrAutoDistribution
+	}
+	return nil
+}
+
+// openTimeout bounds how long Open, or the first write to a stream, waits for
+// the stream's settings.
+const openTimeout = 5 * time.Second
+
+// learnFirst reads the settings of a stream that nothing is known about. It
+// fails only if they are unfit: not to know them is no reason not to write.
+func (s *Sink) learnFirst(ctx context.Context, st *stream) error {
+	st.first.Lock()
+	defer st.first.Unlock()
+	if !st.asked.Load() {
+		ctx, cancel := context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+		_ = s.read(ctx, st) // it was logged; the put will say what is wrong
+		st.asked.Store(true)
+	}
+	return s.unfit(st)
+}
+
+// refreshPause is the shortest time between two reads of a stream's settings and
+// shards. A resharding makes several shards appear one after the other.
+const refreshPause = 2 * time.Second
+
+// refresh reads the settings and shards of a stream in the background.
+func (s *Sink) refresh(st *stream) {
+	if !st.reading.CompareAndSwap(false, true) {
+		return
+	}
+	s.tasks.Go(func() {
+		defer st.reading.Store(false)
+		ctx, cancel := context.WithTimeout(s.ctx, s.cfg.RequestTimeout)
+		defer cancel()
+		_ = s.read(ctx, st)
+	})
+}
+
+// read reads the settings and shards of a stream.
+func (s *Sink) read(ctx context.Context, st *stream) error {
+	err := errors.Join(s.readSettings(ctx, st), s.readShards(ctx, st))
+	wait := s.cfg.RefreshInterval
+	if err != nil && s.ctx.Err() == nil {
+		wait = min(wait, 30*time.Second)
+		s.log.Debug("settings or shards of the stream are not known",
+			slog.String("stream", st.dest), slog.Any("error", err))
+	}
+	now := time.Now()
+	st.due.Store(now.Add(wait).UnixNano())
+	st.soonest.Store(now.Add(refreshPause).UnixNano())
+	return err
+}
+
+func (s *Sink) readSettings(ctx context.Context, st *stream) error {
+	if err := s.quota.wait(ctx); err != nil {
+		return err
+	}
+	out, err := s.client.DescribeStreamSummary(ctx, &sdk.DescribeStreamSummaryInput{
+		StreamName: st.put.StreamName, StreamARN: st.put.StreamARN,
+	})
+	if err != nil {
+		return err
+	}
+	d := out.StreamDescriptionSummary
+	set := &settings{
+		status: d.StreamStatus, openShards: int(aws.ToInt32(d.OpenShardCount)), maxRecordBytes: defaultRecordBytes,
+		auto: d.RecordDistributionStrategy == types.RecordDistributionStrategyAuto,
+	}
+	if kib := aws.ToInt32(d.MaxRecordSizeInKiB); kib > 0 {
+		set.maxRecordBytes = int(kib) << 10
+	}
+	if was := st.settings.Swap(set); was == nil || was.auto != set.auto {
+		if err := s.unfit(st); err != nil {
+			s.log.Error("the stream is not written to", slog.String("stream", st.dest), slog.Any("error", err))
+		}
+	}
+	if s.cfg.Aggregate && set.openShards > s.cfg.Slots/2 {
+		s.log.Warn("few hash slots for many shards: load will be uneven",
+			slog.String("stream", st.dest), slog.Int("shards", set.openShards), slog.Int("slots", s.cfg.Slots))
+	}
+	return nil
+}
+
+func (s *Sink) readShards(ctx context.Context, st *stream) error {
+	var list []types.Shard
+	in := &sdk.ListShardsInput{
+		StreamName: st.put.StreamName, StreamARN: st.put.StreamARN,
+		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
+	}
+	for {
+		out, err := s.client.ListShards(ctx, in) // its quota is the stream's, and large
+		if err != nil {
+			return err
+		}
+		list = append(list, out.Shards...)
+		if out.NextToken == nil {
+			st.setShards(newShardMap(list))
+			return nil
+		}
+		in = &sdk.ListShardsInput{NextToken: out.NextToken} // the token stands for all the rest
+	}
+}
+
+func (st *stream) setShards(m *shardMap) {
+	if was := st.shards.Swap(m); was != nil && !was.same(m) {
+		st.counters.forgetShares() // they would mix the shards of then and now
+	}
+}
+
+// samplePause is the time between two replies of a stream that are decoded for
+// their shards although nothing failed.
+const samplePause = time.Second
+
+// sampleDue tells whether the next reply should be decoded.
+func (st *stream) sampleDue() bool {
+	now := time.Now().UnixNano()
+	last := st.sampled.Load()
+	return now-last >= int64(samplePause) && st.sampled.CompareAndSwap(last, now)
+}
+
+// learn takes the shards from a reply: figures, and a refresh when a shard
+// appears that is not in the map.
+func (s *Sink) learn(st *stream, results []types.PutRecordsResultEntry) {
+	m := st.shards.Load()
+	unknown := false
+	st.counters.sample(results)
+	for i := range results {
+		if id := results[i].ShardId; id != nil && m != nil && !unknown {
+			_, known := m.byID[*id]
+			unknown = !known
+		}
+	}
+	if unknown && time.Now().UnixNano() >= st.soonest.Load() {
+		s.refresh(st)
+	}
+}
+
+// quota spaces the calls other than puts, so that however many streams there are
+// the account's quotas (5 to 20 calls per second) are left to others.
+type quota struct {
+	mu   sync.Mutex
+	next time.Time
+}
+
+const quotaPause = 100 * time.Millisecond
+
+func (q *quota) wait(ctx context.Context) error {
+	q.mu.Lock()
+	now := time.Now()
+	at := q.next
+	if at.Before(now) {
+		at = now
+	}
+	q.next = at.Add(quotaPause)
+	q.mu.Unlock()
+	if !at.After(now) {
+		return ctx.Err()
+	}
+	t := time.NewTimer(at.Sub(now))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// renewCredentials makes the SDK fetch fresh credentials and reports whether it
+// can.
+func (s *Sink) renewCredentials() bool {
+	cache, ok := s.client.Options().Credentials.(*aws.CredentialsCache)
+	if ok {
+		cache.Invalidate()
+	}
+	return ok
+}
