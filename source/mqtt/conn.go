@@ -1,0 +1,227 @@
+package mqtt
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eclipse/paho.golang/packets"
+)
+
+// conn is the connection that paho works on. It reads large pieces from the
+// network and cuts them into packets; those that its receiver takes never reach
+// paho, all others are handed to paho's Read whole. What paho and the window
+// write is collected in an outbox.
+//
+// conn is a sync.Locker through its outbox, as packets.ControlPacket.WriteTo
+// asks of connections that are written to by several goroutines.
+type conn struct {
+	net.Conn
+	*outbox
+	frames   frames
+	receiver receiver
+	win      *window          // set with CONNACK
+	connack  *packets.Connack // nil until it arrives
+	readAt   time.Time        // of the last piece from the network
+
+	reading sync.Mutex // held by Read
+	rest    []byte     // of the packet that paho is reading
+
+	lastRead  atomic.Int64 // unix nanoseconds
+	lastWrite atomic.Int64
+	paused    atomic.Bool // reading waits for room in the inbox
+	graceful  atomic.Bool // Close writes what is left first
+
+	cause   atomic.Pointer[error] // why we closed it
+	dead    func()                // closes done, once
+	done    chan struct{}         // closed when the connection is given up
+	closing sync.Once
+	written chan struct{} // closed when the writer has ended
+}
+
+// receiver takes packets off the stream before paho sees them.
+type receiver interface {
+	// receive takes a PUBLISH packet, or leaves it to paho by returning false.
+	// body is what follows the fixed header and is never written to again.
+	receive(c *conn, flags byte, body []byte) (taken bool)
+	// flush is called when reading is about to wait, and before a packet that
+	// was left to paho.
+	flush(c *conn)
+}
+
+const (
+	typeConnack = 2
+	typePublish = 3
+)
+
+// flushTimeout bounds the writing of the last acknowledgements and of
+// DISCONNECT to a broker that does not read.
+const flushTimeout = 2 * time.Second
+
+func newConn(raw net.Conn, maxPacket int, r receiver) *conn {
+	c := &conn{
+		Conn: raw, outbox: newOutbox(), receiver: r, readAt: time.Now(),
+		done: make(chan struct{}), written: make(chan struct{}),
+	}
+	c.dead = sync.OnceFunc(func() { close(c.done) })
+	c.frames = frames{max: maxPacket, src: readerFunc(c.readRaw)}
+	c.lastRead.Store(c.readAt.UnixNano())
+	c.lastWrite.Store(c.readAt.UnixNano())
+	go func() {
+		defer close(c.written)
+		if err := c.outbox.run(writerFunc(c.writeRaw)); err != nil {
+			c.fail(err)
+		}
+	}()
+	return c
+}
+
+// Read gives paho the packets that the receiver does not take.
+func (c *conn) Read(p []byte) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	for len(c.rest) == 0 {
+		if c.isDone() {
+			return 0, c.reason(net.ErrClosed)
+		}
+		if err := c.next(); err != nil {
+			return 0, c.reason(err)
+		}
+	}
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+// next reads one packet and either has it taken or makes it paho's.
+func (c *conn) next() error {
+	frame, header, need, err := c.frames.buffered()
+	for err == nil && frame == nil {
+		c.receiver.flush(c)
+		if err = c.frames.fill(need); err == nil {
+			frame, header, need, err = c.frames.buffered()
+		}
+	}
+	if err != nil {
+		c.receiver.flush(c)
+		return err
+	}
+	kind := frame[0] >> 4
+	if kind == typePublish && c.receiver.receive(c, frame[0]&0x0f, frame[header:]) {
+		c.frames.lent = true
+		return nil
+	}
+	if kind == typeConnack {
+		if err := c.sawConnack(frame); err != nil {
+			return err
+		}
+	}
+	c.receiver.flush(c)
+	c.rest = frame
+	return nil
+}
+
+// sawConnack notes the broker's answer to CONNECT, of which autopaho passes on
+// little.
+func (c *conn) sawConnack(frame []byte) error {
+	if len(frame) == 4 { // without property length: MQTT 3
+		return errOldBroker
+	}
+	p, err := packets.ReadPacket(bytes.NewReader(frame))
+	if err != nil {
+		return fmt.Errorf("%w: CONNACK: %w", errMalformed, err)
+	}
+	c.connack = p.Content.(*packets.Connack)
+	return nil
+}
+
+func (c *conn) Write(p []byte) (int, error) { return c.outbox.Write(p) }
+
+func (c *conn) readRaw(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.readAt = time.Now()
+		c.lastRead.Store(c.readAt.UnixNano())
+	}
+	return n, err
+}
+
+func (c *conn) writeRaw(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.lastWrite.Store(time.Now().UnixNano())
+	return n, err
+}
+
+// fail gives the connection up for the reason err; the first one counts.
+func (c *conn) fail(err error) {
+	c.cause.CompareAndSwap(nil, &err)
+	c.dead()
+	_ = c.Conn.Close()
+}
+
+// refuse tells the broker why (MQTT 5.0, section 3.14.2.1) and gives the
+// connection up.
+func (c *conn) refuse(code byte, err error) {
+	c.cause.CompareAndSwap(nil, &err)
+	c.Lock()
+	c.append4(packets.DISCONNECT<<4, 2, code, 0)
+	c.Unlock()
+	c.outbox.close()
+	c.dead()
+}
+
+// reason returns why we closed the connection, or err if we did not.
+func (c *conn) reason(err error) error {
+	if cause := c.cause.Load(); cause != nil {
+		return *cause
+	}
+	return err
+}
+
+func (c *conn) isDone() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	c.closing.Do(func() {
+		c.dead()
+		if c.graceful.Load() {
+			c.finish()
+		}
+		_ = c.Conn.Close()
+		c.outbox.close()
+		<-c.written
+	})
+	return nil
+}
+
+// finish writes what is left and reads until the broker closes the connection:
+// a socket that is closed with unread data is reset, which would take the last
+// acknowledgements with it.
+func (c *conn) finish() {
+	deadline := time.Now().Add(flushTimeout)
+	_ = c.Conn.SetDeadline(deadline)
+	c.outbox.close()
+	<-c.written
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	_, _ = io.Copy(io.Discard, c.Conn)
+}
+
+type (
+	readerFunc func([]byte) (int, error)
+	writerFunc func([]byte) (int, error)
+)
+
+func (f readerFunc) Read(p []byte) (int, error)  { return f(p) }
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,52 @@
+package mqtt
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats is a snapshot of a source. Counters count from New on.
+type Stats struct {
+	// Connections holds one entry per configured connection.
+	Connections []ConnectionStats
+
+	Received    uint64 // messages, of every QoS
+	Bytes       uint64 // of their payloads
+	Redelivered uint64 // QoS 1 and 2 messages that came with the DUP flag
+	Acked       uint64 // QoS 1 and 2 messages acknowledged
+	Failed      uint64 // messages settled with an error, left to be sent again
+	DroppedQoS0 uint64 // QoS 0 messages dropped because the inbox was full
+
+	Reconnects   uint64 // connections made again
+	SessionsLost uint64 // reconnects to a broker that had no session any more
+
+	Buffered      int // messages that wait for Read
+	BufferedBytes int // of their payloads
+}
+
+// ConnectionStats is the state of one connection.
+type ConnectionStats struct {
+	// Broker is the URL of the broker in use or last tried.
+	Broker   string
+	ClientID string
+	// Connected says that the connection is up, Subscribed that the broker
+	// has accepted all subscriptions on it.
+	Connected  bool
+	Subscribed bool
+	// Since is when Connected changed last.
+	Since time.Time
+	// LastError is the last trouble, also when it has passed; nil if none.
+	LastError error
+	// InFlight is the number of QoS 1 and 2 messages received and not
+	// acknowledged, Window the receive maximum: its bound.
+	InFlight int
+	Window   int
+	// Paused says that the socket is not read until Read makes room.
+	Paused bool
+}
+
+// counters are shared by the connections of a source.
+type counters struct {
+	received, bytes, redelivered, acked, failed, dropped atomic.Uint64
+	reconnects, lost                                     atomic.Uint64
+}

@@ -1,0 +1,91 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// webSocket opens a WebSocket (MQTT 5.0, section 6).
+func (d dialer) webSocket(ctx context.Context, u *url.URL) (net.Conn, error) {
+	wd := websocket.Dialer{
+		NetDialContext: d.network,
+		Subprotocols:   []string{"mqtt"},
+	}
+	if u.Scheme == "wss" {
+		var err error
+		if wd.TLSClientConfig, err = d.tls(u); err != nil {
+			return nil, err
+		}
+	}
+	if d.cfg.WebSocketURL != nil {
+		var err error
+		if u, err = d.cfg.WebSocketURL(ctx, u); err != nil {
+			return nil, fmt.Errorf("WebSocketURL: %w", err)
+		}
+	}
+	c, resp, err := wd.DialContext(ctx, u.String(), d.cfg.WebSocketHeader)
+	if errors.Is(err, websocket.ErrBadHandshake) && resp != nil {
+		return nil, &handshakeError{resp.StatusCode, resp.Status}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &webSocketConn{Conn: c}, nil
+}
+
+// handshakeError is the answer of an HTTP server that opened no WebSocket.
+type handshakeError struct {
+	status int
+	text   string
+}
+
+func (e *handshakeError) Error() string { return "HTTP status " + e.text }
+
+// webSocketConn makes a stream of the messages of a WebSocket. One goroutine may
+// read while another writes.
+type webSocketConn struct {
+	*websocket.Conn
+	r io.Reader // rest of the current message
+}
+
+func (c *webSocketConn) Read(p []byte) (int, error) {
+	for {
+		if c.r == nil {
+			kind, r, err := c.NextReader()
+			switch {
+			case websocket.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway):
+				return 0, io.EOF
+			case err != nil:
+				return 0, err
+			case kind != websocket.BinaryMessage:
+				return 0, errMalformed
+			}
+			c.r = r
+		}
+		n, err := c.r.Read(p)
+		if err == io.EOF {
+			c.r, err = nil, nil
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+func (c *webSocketConn) Write(p []byte) (int, error) {
+	if err := c.WriteMessage(websocket.BinaryMessage, p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (c *webSocketConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
