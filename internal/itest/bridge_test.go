@@ -1,0 +1,61 @@
+package itest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// programs is where the examples are built, once.
+var programs struct {
+	once sync.Once
+	dir  string
+	err  error
+	log  []byte
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if programs.dir != "" {
+		_ = os.RemoveAll(programs.dir)
+	}
+	os.Exit(code)
+}
+
+// example returns the path of an example program.
+func example(t *testing.T, name string) string {
+	t.Helper()
+	programs.once.Do(func() {
+		if programs.dir, programs.err = os.MkdirTemp("", "sluice-examples"); programs.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-o", programs.dir+string(filepath.Separator), "./examples/...")
+		build.Dir = projectRoot()
+		programs.log, programs.err = build.CombinedOutput()
+	})
+	require.NoError(t, programs.err, "%s", programs.log)
+	return filepath.Join(programs.dir, name)
+}
+
+// startBridge starts mqtt2kinesis and waits until it says that it is ready. All
+// bridges write to the stream "readings".
+func startBridge(t *testing.T, mqtt, endpoint string, flags ...string) *process {
+	t.Helper()
+	argv := append([]string{example(t, "mqtt2kinesis"), "-mqtt", mqtt, "-endpoint", endpoint, "-stream", stream, "-region", region}, flags...)
+	p := start(t, "", awsEnv(), argv...)
+	p.out.await(t, "bridge is ready")
+	return p
+}
+
+const stream = "readings"
+
+// stopBridge asks the bridge to drain and checks that it did.
+func stopBridge(t *testing.T, p *process) {
+	t.Helper()
+	require.Zero(t, p.terminate(t), "exit code; output:\n%s", p.out)
+	p.out.await(t, "bridge has stopped")
+}
