@@ -1,0 +1,207 @@
+package bridge
+
+import "time"
+
+// A lane is an order domain of a sink: a list of records, oldest first, of which
+// the first ones (flying) may be in a Write. It exists only while it holds
+// records.
+type lane struct {
+	id         uint64
+	group      *group
+	head, tail *node
+	lastFlying *node // the last of the flying records, nil when none fly
+	records    int
+	bytes      int // of all records, as Record.Size plus overhead
+	flying     int
+	state      laneState
+	failures   int   // writes in a row in which its first record failed
+	next       *lane // in its group's list of ready lanes, or in the free list
+	timed
+}
+
+type laneState uint8
+
+const (
+	laneNew     laneState = iota // in no list
+	laneWaiting                  // on the timers, until it is full enough
+	laneDelayed                  // on the timers, after a failure
+	laneReady                    // in its group's ready list
+	laneFlying                   // its first records are in a Write
+)
+
+func (l *lane) push(n *node) {
+	if l.tail == nil {
+		l.head = n
+	} else {
+		l.tail.next = n
+	}
+	l.tail = n
+	l.records++
+}
+
+// afterFlying returns the oldest record that is not in a Write.
+func (l *lane) afterFlying() *node {
+	if l.lastFlying != nil {
+		return l.lastFlying.next
+	}
+	return l.head
+}
+
+// dropAfterFlying takes that record out of the lane.
+func (l *lane) dropAfterFlying() {
+	n := l.afterFlying()
+	if l.lastFlying != nil {
+		l.lastFlying.next = n.next
+	} else {
+		l.head = n.next
+	}
+	if l.tail == n {
+		l.tail = l.lastFlying
+	}
+	l.records--
+	n.next = nil
+}
+
+// A group is a set of lanes that share a bottleneck. While it is throttled its
+// window bounds how many lanes of it may fly at once: halved by a throttled
+// write, grown by one per window of successful ones, and given up once it is
+// clearly larger than what is needed.
+type group struct {
+	id         uint64
+	lanes      int // that exist
+	flying     int
+	head, tail *lane // ready lanes
+	queued     bool  // in the queue's ring of active groups
+	next       *group
+
+	window      float64 // 0: unlimited
+	cut         time.Duration
+	failures    int  // throttled in a row, with nothing stored
+	unavailable bool // its last write ended with an Unavailable error
+	timed
+}
+
+const (
+	minWindow = 1
+	maxWindow = 4096 // more lanes than any sink has in flight: no limit at all
+)
+
+func (g *group) pushReady(l *lane) {
+	l.next = nil
+	if g.tail == nil {
+		g.head = l
+	} else {
+		g.tail.next = l
+	}
+	g.tail = l
+}
+
+func (g *group) popReady() *lane {
+	l := g.head
+	g.head, l.next = l.next, nil
+	if g.head == nil {
+		g.tail = nil
+	}
+	return l
+}
+
+// open tells whether another lane may fly.
+func (g *group) open() bool {
+	return g.head != nil && !g.pending() && (g.window == 0 || float64(g.flying) < g.window)
+}
+
+// throttled shrinks the window after a write that was sent at the time sent. A
+// write that was already under way when the window was last cut tells nothing
+// new.
+func (g *group) throttled(sent, now time.Duration, flying int) {
+	if g.window != 0 && sent < g.cut {
+		return
+	}
+	if g.window == 0 {
+		g.window = float64(flying)
+	}
+	g.window = max(minWindow, g.window/2)
+	g.cut = now
+}
+
+// stored grows the window after lanes of the group were stored.
+func (g *group) stored(lanes int) {
+	g.failures = 0
+	if g.window == 0 {
+		return
+	}
+	g.window += float64(lanes) / g.window
+	if g.window > maxWindow {
+		g.window = 0
+	}
+}
+
+// timed is an entry of the timer heap.
+type timed struct {
+	due   time.Duration
+	index int // in the heap plus one; 0: not in it
+	lane  *lane
+	group *group
+}
+
+func (t *timed) pending() bool { return t.index > 0 }
+
+// timers is a binary heap by due time.
+type timers []*timed
+
+func (h *timers) add(t *timed) {
+	*h = append(*h, t)
+	t.index = len(*h)
+	h.up(t.index - 1)
+}
+
+func (h *timers) remove(t *timed) {
+	i, last := t.index-1, len(*h)-1
+	t.index = 0
+	moved := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	if i == last {
+		return
+	}
+	h.set(i, moved)
+	h.down(i)
+	h.up(moved.index - 1)
+}
+
+func (h timers) set(i int, t *timed) {
+	h[i] = t
+	t.index = i + 1
+}
+
+func (h timers) up(i int) {
+	t := h[i]
+	for i > 0 {
+		parent := (i - 1) / 2
+		if h[parent].due <= t.due {
+			break
+		}
+		h.set(i, h[parent])
+		i = parent
+	}
+	h.set(i, t)
+}
+
+func (h timers) down(i int) {
+	t := h[i]
+	for {
+		child := 2*i + 1
+		if child >= len(h) {
+			break
+		}
+		if child+1 < len(h) && h[child+1].due < h[child].due {
+			child++
+		}
+		if h[child].due >= t.due {
+			break
+		}
+		h.set(i, h[child])
+		i = child
+	}
+	h.set(i, t)
+}
