@@ -1,0 +1,233 @@
+package rule
+
+import (
+	"fmt"
+
+	"github.com/sluiceio/sluice/internal/sqlparse"
+	"github.com/sluiceio/sluice/internal/value"
+)
+
+// maxRange is the largest list that a range constant may make.
+const maxRange = 100_000
+
+// expr compiles an expression where a value is wanted.
+func (c *compiler) expr(s *scope, x sqlparse.Expr) expr {
+	switch x := x.(type) {
+	case *sqlparse.Int:
+		return &constant{value.BigInt(x.Value)}
+	case *sqlparse.Float:
+		return &constant{value.Float(x.Value)}
+	case *sqlparse.String:
+		return &constant{value.String(x.Value)}
+	case *sqlparse.Bool:
+		return &constant{value.Bool(x.Value)}
+	case *sqlparse.Range:
+		return c.rangeList(x)
+	case *sqlparse.List:
+		elems := c.exprs(s, x.Elems)
+		return c.fold(x, &listExpr{elems}, elems...)
+	case *sqlparse.Path:
+		return c.path(s, x)
+	case *sqlparse.Call:
+		return c.call(s, x)
+	case *sqlparse.Case:
+		return c.caseOf(s, x)
+	case *sqlparse.Unary:
+		switch x.Op {
+		case sqlparse.OpPos:
+			return c.expr(s, x.X)
+		case sqlparse.OpNeg:
+			v := c.expr(s, x.X)
+			return c.fold(x, &negExpr{v}, v)
+		}
+	case *sqlparse.Binary:
+		if x.Op.Arithmetic() {
+			p, q := c.expr(s, x.X), c.expr(s, x.Y)
+			return c.fold(x, &arithExpr{x.Op, p, q}, p, q)
+		}
+	}
+	k := c.cond(s, x, false)
+	if known, ok := k.(constCond); ok {
+		return &constant{value.Bool(bool(known))}
+	}
+	return &boolExpr{k}
+}
+
+func (c *compiler) exprs(s *scope, list []sqlparse.Expr) []expr {
+	out := make([]expr, len(list))
+	for i, x := range list {
+		out[i] = c.expr(s, x)
+	}
+	return out
+}
+
+func (c *compiler) rangeList(x *sqlparse.Range) expr {
+	n := x.To - x.From + 1
+	if x.To < x.From-1 {
+		return c.refuseOrFail(x.Span, "the range ends before it starts", "")
+	}
+	if n > maxRange || n < 0 {
+		c.refuse(x.Span, "the range is too long", fmt.Sprintf("at most %d integers", maxRange))
+		return &constant{}
+	}
+	list := make([]value.Value, n)
+	for i := range list {
+		list[i] = value.Int(x.From + int64(i))
+	}
+	return &constant{value.List(list)}
+}
+
+func (c *compiler) caseOf(s *scope, x *sqlparse.Case) expr {
+	other := expr(&constant{value.Undefined()})
+	if x.Operand == nil {
+		e := &caseExpr{}
+		for _, w := range x.Whens {
+			e.conds = append(e.conds, c.cond(s, w.Cond, true))
+			e.thens = append(e.thens, c.expr(s, w.Then))
+		}
+		if x.Else != nil {
+			other = c.expr(s, x.Else)
+		}
+		e.other = other
+		return e
+	}
+	e := &switchExpr{operand: c.expr(s, x.Operand)}
+	for _, w := range x.Whens {
+		e.values = append(e.values, c.expr(s, w.Cond))
+		e.thens = append(e.thens, c.expr(s, w.Then))
+	}
+	if x.Else != nil {
+		other = c.expr(s, x.Else)
+	}
+	e.other = other
+	return e
+}
+
+// fold computes an expression of constants at once.
+func (c *compiler) fold(x sqlparse.Expr, e expr, operands ...expr) expr {
+	for _, o := range operands {
+		if _, ok := o.(*constant); !ok {
+			return e
+		}
+	}
+	v, err := e.eval(c.scratch())
+	if err != nil {
+		return c.refuseOrFail(x.Pos(), err.Error(), "")
+	}
+	c.prog.folded = append(c.prog.folded, sqlparse.Format(x)+" = "+string(value.AppendJSON(nil, v)))
+	return &constant{v.Clone()}
+}
+
+// scratch returns a run for what is computed at compile time.
+func (c *compiler) scratch() *run {
+	r := &run{}
+	c.engine.bind(r)
+	return r
+}
+
+// foldCond is fold for conditions.
+func (c *compiler) foldCond(x sqlparse.Expr, k cond, operands ...expr) cond {
+	e := c.fold(x, &boolExpr{k}, operands...)
+	switch e := e.(type) {
+	case *constant:
+		return constCond(e.v.AsBool())
+	case *failExpr:
+		return e
+	default:
+		return k
+	}
+}
+
+var compareOps = map[sqlparse.Op]value.Op{
+	sqlparse.OpEq: value.Eq, sqlparse.OpNe: value.Ne, sqlparse.OpLt: value.Lt,
+	sqlparse.OpLe: value.Le, sqlparse.OpGt: value.Gt, sqlparse.OpGe: value.Ge,
+}
+
+// cond compiles a condition. In a clause that is one, EMQX takes only what is
+// written as a condition: a column by itself fails, also when it holds true. Where
+// a value is wanted (strict is false) a boolean is good enough.
+func (c *compiler) cond(s *scope, x sqlparse.Expr, strict bool) cond {
+	switch x := x.(type) {
+	case *sqlparse.Bool:
+		return constCond(x.Value)
+	case *sqlparse.Binary:
+		switch {
+		case x.Op == sqlparse.OpAnd:
+			return &andCond{c.cond(s, x.X, strict), c.cond(s, x.Y, strict)}
+		case x.Op == sqlparse.OpOr:
+			return &orCond{c.cond(s, x.X, strict), c.cond(s, x.Y, strict)}
+		case x.Op.Comparison():
+			p, q := c.expr(s, x.X), c.expr(s, x.Y)
+			if x.Op == sqlparse.OpMatch {
+				return c.foldCond(x, &matchCond{p, q}, p, q)
+			}
+			return c.foldCond(x, &compareCond{compareOps[x.Op], p, q}, p, q)
+		}
+	case *sqlparse.In:
+		list := c.exprs(s, x.List)
+		v := c.expr(s, x.X)
+		return c.foldCond(x, &inCond{x.Not, v, list}, append(list[:len(list):len(list)], v)...)
+	case *sqlparse.Unary:
+		if x.Op == sqlparse.OpNot {
+			return c.not(s, x)
+		}
+	case *sqlparse.Call, *sqlparse.Case:
+		return &valueCond{c.expr(s, x)}
+	case *sqlparse.Path:
+		if strict {
+			name := x.String()
+			return c.refuseOrFail(x.Span, name+" by itself is not a condition", "compare it: "+name+" = true")
+		}
+		return &valueCond{c.expr(s, x)}
+	}
+	return c.refuseOrFail(x.Pos(), "a "+kindOf(x)+" is not a condition", "compare it with something")
+}
+
+// not compiles NOT: of a condition its opposite, of another value whether it is
+// false.
+func (c *compiler) not(s *scope, x *sqlparse.Unary) cond {
+	switch y := x.X.(type) {
+	case *sqlparse.Path, *sqlparse.Call, *sqlparse.Case, *sqlparse.String, *sqlparse.Int, *sqlparse.Float, *sqlparse.List, *sqlparse.Range:
+		return &notValueCond{c.expr(s, y)}
+	default:
+		k := c.cond(s, y, false)
+		if known, ok := k.(constCond); ok {
+			return !known
+		}
+		return &notCond{k}
+	}
+}
+
+// kindOf names what an expression is, for people.
+func kindOf(x sqlparse.Expr) string {
+	switch x.(type) {
+	case *sqlparse.Int, *sqlparse.Float:
+		return "number"
+	case *sqlparse.String:
+		return "text"
+	case *sqlparse.List, *sqlparse.Range:
+		return "list"
+	default:
+		return "calculation"
+	}
+}
+
+// usesName reports whether the parts of FOREACH that see its item name it.
+func usesName(stmt *sqlparse.Statement, name string) bool {
+	used := false
+	look := func(x sqlparse.Expr) {
+		if p, ok := x.(*sqlparse.Path); ok && p.Name == name {
+			used = true
+		}
+	}
+	for i := range stmt.Do {
+		if stmt.Do[i].Star() {
+			return true
+		}
+		sqlparse.Walk(stmt.Do[i].Expr, look)
+	}
+	if stmt.InCase != nil {
+		sqlparse.Walk(stmt.InCase, look)
+	}
+	return used
+}

@@ -1,0 +1,58 @@
+package rule
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sluiceio/sluice/internal/sqlparse"
+)
+
+// ErrTooManyRows is why an evaluation fails that would make more rows than the
+// engine's limit.
+var ErrTooManyRows = errors.New("too many rows")
+
+// ErrUndefinedKey is why a message fails whose partition key has a placeholder
+// without a value; see KeyPolicy.
+var ErrUndefinedKey = errors.New("the partition key is undefined")
+
+// SyntaxError is a fault that was found when a rule was compiled. Its text names
+// line and column and shows the offending part of the statement, underlined.
+type SyntaxError struct{ err *sqlparse.Error }
+
+// Error returns the position, what is wrong, what to do, and the line of the
+// statement with the place underlined.
+func (e *SyntaxError) Error() string { return e.err.Error() }
+
+// Summary is the error in one line, without the excerpt.
+func (e *SyntaxError) Summary() string { return e.err.Summary() }
+
+// Position returns line and column, counted from 1, where the offending text
+// starts.
+func (e *SyntaxError) Position() (line, column int) { return e.err.Position() }
+
+// Hint says what would help; it may be empty.
+func (e *SyntaxError) Hint() string { return e.err.Hint }
+
+// EvalError is the failure of a rule on a message.
+type EvalError struct {
+	// Rule is the rule's name and Clause the part that failed: SELECT,
+	// FOREACH, DO, INCASE, WHERE, or the part of an action.
+	Rule   string
+	Clause string
+	Err    error
+}
+
+// Error names the rule, the clause and the reason.
+func (e *EvalError) Error() string {
+	if e.Rule == "" {
+		return fmt.Sprintf("%s: %v", e.Clause, e.Err)
+	}
+	return fmt.Sprintf("rule %s: %s: %v", e.Rule, e.Clause, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *EvalError) Unwrap() error { return e.Err }
+
+func (p *program) fault(clause string, err error) error {
+	return &EvalError{p.name, clause, err}
+}

@@ -1,0 +1,101 @@
+package rule
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/sluiceio/sluice/internal/jsonx"
+	"github.com/sluiceio/sluice/internal/sqlparse"
+	"github.com/sluiceio/sluice/internal/value"
+)
+
+// program is a compiled statement. It is immutable; evaluations take their state
+// from the pool.
+type program struct {
+	name     string
+	stmt     *sqlparse.Statement
+	engine   *Engine
+	filters  []string
+	metadata value.Value
+
+	// clause is SELECT or FOREACH.
+	clause  string
+	foreach bool
+	fields  []assignment
+	// items is the slot of what FOREACH goes over; decodeItems is set when that
+	// is the payload itself.
+	items       int
+	decodeItems bool
+	do          []assignment
+	where       cond
+	incase      cond
+	row         rowShape
+
+	// paths are those into the payload, and vars the placeholders of the rule's
+	// templates.
+	paths jsonx.Paths
+	read  []string // the paths, as they are written
+	vars  []boundVar
+	slots [2]int
+	runs  sync.Pool
+
+	folded   []string // expressions that were computed at compile time
+	warnings []*SyntaxError
+}
+
+// assignment is an entry of a select list: a value and where it goes.
+type assignment struct {
+	expr  expr
+	frame int
+	slot  int
+	// steps lead from the column to the place that is written, nil for the
+	// column itself; base is then the column's value so far.
+	steps []step
+	base  expr
+	// payload is set when the column is payload, which is then read as JSON.
+	payload bool
+}
+
+// nested returns the column's value with v put into its place.
+func (a *assignment) nested(r *run, v value.Value) (value.Value, error) {
+	base, err := a.base.eval(r)
+	if err != nil {
+		return base, err
+	}
+	if a.payload && base.Kind() == value.KindString {
+		if base, err = r.arena.DecodeString(base.AsString()); err != nil {
+			return base, fmt.Errorf("%w: %w", errPayloadNotJSON, err)
+		}
+	}
+	return r.put(base, a.steps, v), nil
+}
+
+// get returns a run from the pool.
+func (p *program) get() *run {
+	r, _ := p.runs.Get().(*run)
+	if r == nil {
+		r = p.newRun()
+	}
+	return r
+}
+
+// release gives a run back.
+func (p *program) release(r *run) {
+	r.end()
+	p.runs.Put(r)
+}
+
+func (p *program) newRun() *run {
+	r := &run{prog: p}
+	r.arena.Limit = p.engine.limits.Memory
+	for i, n := range p.slots {
+		r.frames[i] = make([]value.Value, n)
+	}
+	n := p.paths.Len()
+	r.payload.spans = make([]jsonx.Span, n)
+	r.payload.values = make([]value.Value, n)
+	r.payload.read = make([]bool, n)
+	r.row.r = r
+	p.engine.bind(r)
+	return r
+}

@@ -1,0 +1,109 @@
+package rule
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sluiceio/sluice/bridge"
+)
+
+// Config is a rule: a statement, and what to do with its rows.
+type Config struct {
+	// Name is the rule's name, as errors show it; it is also the value of the
+	// column metadata.rule_id.
+	Name string
+	// SQL is the statement.
+	SQL string
+	// Actions are carried out for every row, in their order. Without any, the
+	// rule makes no records.
+	Actions []Action
+	// Engine holds the functions, limits and settings; nil means an engine of
+	// the default configuration.
+	Engine *Engine
+}
+
+// Validate reports all that is wrong with the configuration. The faults of the
+// statement are *SyntaxError.
+func (c Config) Validate() error {
+	_, err := New(c)
+	return err
+}
+
+// Rule is a compiled rule. It is immutable and safe for concurrent use, and
+// implements [bridge.Rule].
+type Rule struct {
+	prog    *program
+	actions []*action
+}
+
+var _ bridge.Rule = (*Rule)(nil)
+
+// New compiles a rule. The error names everything that is wrong; errors.As finds
+// a *SyntaxError in it when the statement is at fault.
+func New(cfg Config) (*Rule, error) {
+	engine := cfg.Engine
+	if engine == nil {
+		var err error
+		if engine, err = NewEngine(EngineConfig{}); err != nil {
+			return nil, err
+		}
+	}
+	p, err := compile(cfg.Name, cfg.SQL, engine, false)
+	if err != nil {
+		return nil, named(cfg.Name, err)
+	}
+	r := &Rule{prog: p}
+	var errs []error
+	for i, a := range cfg.Actions {
+		compiled, err := compileAction(p, a)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("Actions[%d]: %w", i, err))
+			continue
+		}
+		r.actions = append(r.actions, compiled)
+	}
+	return r, named(cfg.Name, errors.Join(errs...))
+}
+
+func named(rule string, err error) error {
+	if err == nil || rule == "" {
+		return err
+	}
+	return fmt.Errorf("rule %s: %w", rule, err)
+}
+
+// Name returns the rule's name.
+func (r *Rule) Name() string { return r.prog.name }
+
+// Filters returns the topic filters and event topics of FROM. Events have the
+// names that EMQX uses since 5.10.
+func (r *Rule) Filters() []string { return slices.Clone(r.prog.filters) }
+
+// Warnings returns what the compiler found odd, but not wrong.
+func (r *Rule) Warnings() []*SyntaxError { return slices.Clone(r.prog.warnings) }
+
+// String returns the statement in its canonical form.
+func (r *Rule) String() string { return r.prog.stmt.String() }
+
+// Apply appends to out the records that the actions make of m's rows. Its errors
+// are *EvalError.
+func (r *Rule) Apply(out *bridge.Batch, m *bridge.Message) error {
+	run := r.prog.get()
+	run.begin(m)
+	run.out, run.actions = out, r.actions
+	_, err := run.evaluate(emitRecords)
+	run.out, run.actions = nil, nil
+	r.prog.release(run)
+	return err
+}
+
+// emitRecords makes the records of the run's row.
+func emitRecords(r *run) error {
+	for _, a := range r.actions {
+		if err := a.record(r, r.out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
