@@ -76,7 +76,7 @@ func newQueue(name string, sink Sink, cfg QueueConfig, env *environment) *queue 
 		q.limits = l.Limits()
 	}
 	q.cfg = cfg.withDefaults(q.limits)
-	q.pool.limit = min(16<<20, q.cfg.MaxBytes)
+	q.pool.limit = min(64<<20, q.cfg.MaxBytes)
 	q.work.L, q.space.L = &q.mu, &q.mu
 	if l, ok := sink.(Laner); ok {
 		q.laneOf = l.Lane

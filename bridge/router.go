@@ -101,7 +101,7 @@ func (r *routes) rules(m *Message) []*ruleEntry {
 	}
 	slot := &r.slots[maphash.String(r.seed, name)%uint64(len(r.slots))]
 	if !slot.valid || slot.topic != name {
-		slot.valid, slot.topic = true, strings.Clone(name)
+		slot.valid, slot.topic = true, name
 		slot.rules = r.match(slot.rules[:0], m, name)
 	}
 	return slot.rules

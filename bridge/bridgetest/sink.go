@@ -2,6 +2,7 @@ package bridgetest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -53,8 +54,9 @@ type Stored struct {
 // Limits implements bridge.Limiter.
 func (s *Sink) Limits() bridge.Limits { return s.Max }
 
-// Write implements bridge.Sink. Behind a record that fails it stores no other of
-// the same lane, as the contract demands of a sink that keeps order.
+// Write implements bridge.Sink. Behind a record that failed and will be written
+// again it stores no other of the same lane, as the contract demands of a sink
+// that keeps order.
 func (s *Sink) Write(ctx context.Context, b *bridge.Batch) error {
 	call := s.begin(b)
 	defer s.end(b)
@@ -91,6 +93,8 @@ func (s *Sink) store(call int, b *bridge.Batch) error {
 		}
 		if f.Err != nil {
 			failed.Fail(i, f.Err)
+		}
+		if !errors.Is(f.Err, bridge.ErrPermanent) {
 			stuck = f.Err
 		}
 	}
