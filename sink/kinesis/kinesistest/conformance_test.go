@@ -13,7 +13,7 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv := kinesistest.Start(t, cfg)
-			conformance.Test(t, conformance.Target{Client: srv.Client(once), Prefix: "conformance-"})
+			conformance.Test(t, conformance.Target{Client: srv.Client(once), Prefix: "conformance-", Deviations: conformance.KinesisTest})
 		})
 	}
 }

@@ -162,18 +162,18 @@ var sizeChecks = []Check{
 		record("k", []byte("d")), record("k", make([]byte, mib+1))),
 	putFails("1 MiB of data with its key", "InvalidArgumentException", "", record("k", make([]byte, mib))),
 	putWorks("1 MiB of data and key", record("k", make([]byte, mib-1))),
-	{Name: "request of 6 MiB", Heavy: true, Run: func(ctx context.Context, e *Env) error {
+	{Name: "request of 6 MiB", Run: func(ctx context.Context, e *Env) error {
 		out, err := e.put(ctx, 1, big(12)...)
 		if err != nil {
 			return err
 		}
 		return equal("FailedRecordCount", *out.FailedRecordCount, 0)
 	}},
-	{Name: "request of more than 10 MiB", Heavy: true, Run: func(ctx context.Context, e *Env) error {
+	{Name: "request of more than 10 MiB", Run: func(ctx context.Context, e *Env) error {
 		_, err := e.put(ctx, 1, big(20)...)
 		return fails(err, "InvalidArgumentException", "Records size exceeds")
 	}},
-	{Name: "UpdateMaxRecordSize", Heavy: true, Run: func(ctx context.Context, e *Env) error {
+	{Name: "UpdateMaxRecordSize", Run: func(ctx context.Context, e *Env) error {
 		name, err := e.stream(ctx, 1)
 		if err != nil {
 			return err
