@@ -1,0 +1,149 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// ackWindow holds the messages of one connection that are not acknowledged yet,
+// in order of receipt. Acknowledgements leave in that order (MQTT 5.0, section
+// 4.6), whatever the order of settlement.
+//
+// Once the connection is closed, settling does nothing: the client sends again
+// what was not acknowledged.
+type ackWindow struct {
+	c *conn
+
+	mu       sync.Mutex
+	room     sync.Cond // there is room, or the window is closed
+	entries  []ackEntry
+	first    uint64 // sequence number of entries[0]
+	out      []byte // encoded acknowledgements that are to be written
+	spare    []byte
+	flushing bool
+	closed   bool
+}
+
+type ackEntry struct {
+	id     uint16
+	qos    byte
+	reason byte
+	done   bool
+}
+
+// open readies the window for use.
+func (w *ackWindow) open(c *conn) {
+	w.c = c
+	w.room.L = &w.mu
+}
+
+// add enters a message. With wait set it first waits for the window to have
+// fewer than limit messages; else it returns false when it has not.
+func (w *ackWindow) add(id uint16, qos byte, limit int, wait bool) (seq uint64, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.entries) >= limit && !w.closed {
+		if !wait {
+			return 0, false
+		}
+		w.room.Wait()
+	}
+	w.entries = append(w.entries, ackEntry{id: id, qos: qos})
+	return w.first + uint64(len(w.entries)) - 1, true
+}
+
+// Done implements bridge.Acker. A message that was not settled closes the
+// connection, so that the client sends it again.
+func (w *ackWindow) Done(seq uint64, err error) {
+	if err == nil {
+		w.settle(seq, packets.CodeSuccess.Code)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		w.closed = true
+		w.c.src.tasks.Go(func() { _ = w.c.Close() })
+	}
+}
+
+// settle acknowledges a message with a reason code once those before it are.
+func (w *ackWindow) settle(seq uint64, reason byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || seq < w.first {
+		return
+	}
+	w.entries[seq-w.first].done = true
+	w.entries[seq-w.first].reason = reason
+	n := 0
+	for n < len(w.entries) && w.entries[n].done {
+		w.out = w.entries[n].encode(w.out, w.c.client.ProtocolVersion)
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	w.first += uint64(n)
+	if w.entries = w.entries[n:]; len(w.entries) == 0 {
+		w.entries = nil // let a burst's memory go
+	}
+	w.room.Broadcast()
+	w.flush()
+}
+
+// flush starts writing what is in out, unless somebody is at it already. w.mu
+// must be held.
+func (w *ackWindow) flush() {
+	if w.flushing || len(w.out) == 0 {
+		return
+	}
+	w.flushing = true
+	w.c.src.tasks.Go(w.write)
+}
+
+// write writes acknowledgements until there are none. While one write is under
+// way the next acknowledgements gather, so that many share a write.
+func (w *ackWindow) write() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.out) > 0 {
+		batch := w.out
+		w.out = w.spare[:0]
+		w.mu.Unlock()
+		err := w.c.write(batch)
+		w.mu.Lock()
+		w.spare = batch
+		if err != nil { // the connection is closed
+			break
+		}
+	}
+	w.out, w.flushing = nil, false
+}
+
+// close makes settling a no-op and wakes up who waits. What is encoded already
+// is still written.
+func (w *ackWindow) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	w.room.Broadcast()
+}
+
+// encode appends the PUBACK or PUBREC packet.
+func (e *ackEntry) encode(dst []byte, version byte) []byte {
+	kind := byte(packets.Puback)
+	if e.qos == 2 {
+		kind = packets.Pubrec
+	}
+	return appendAck(dst, kind, e.id, e.reason, version)
+}
+
+// appendAck appends a PUBACK, PUBREC or PUBCOMP packet.
+func appendAck(dst []byte, kind byte, id uint16, reason, version byte) []byte {
+	if reason == packets.CodeSuccess.Code || version < 5 {
+		return append(dst, kind<<4, 2, byte(id>>8), byte(id))
+	}
+	return append(dst, kind<<4, 3, byte(id>>8), byte(id), reason)
+}

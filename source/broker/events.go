@@ -1,0 +1,179 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/topic"
+)
+
+// kind is a kind of event.
+type kind uint8
+
+const (
+	clientConnected kind = iota
+	clientDisconnected
+	clientConnack
+	clientPing
+	checkAuthn
+	checkAuthz
+	sessionSubscribed
+	sessionUnsubscribed
+	messageDelivered
+	messageAcked
+	messageDropped
+	deliveryDropped
+)
+
+// kinds are the topics and names of the events, which are EMQX's.
+var kinds = [...]struct{ topic, name string }{
+	clientConnected:     {"$events/client/connected", "client.connected"},
+	clientDisconnected:  {"$events/client/disconnected", "client.disconnected"},
+	clientConnack:       {"$events/client/connack", "client.connack"},
+	clientPing:          {"$events/client/ping", "client.ping"},
+	checkAuthn:          {"$events/auth/check_authn_complete", "client.check_authn_complete"},
+	checkAuthz:          {"$events/auth/check_authz_complete", "client.check_authz_complete"},
+	sessionSubscribed:   {"$events/session/subscribed", "session.subscribed"},
+	sessionUnsubscribed: {"$events/session/unsubscribed", "session.unsubscribed"},
+	messageDelivered:    {"$events/message/delivered", "message.delivered"},
+	messageAcked:        {"$events/message/acked", "message.acked"},
+	messageDropped:      {"$events/message/dropped", "message.dropped"},
+	deliveryDropped:     {"$events/message/delivery_dropped", "delivery.dropped"},
+}
+
+// kindSet is a set of kinds, one bit for each.
+type kindSet uint32
+
+func (s kindSet) any(kinds ...kind) bool {
+	for _, k := range kinds {
+		if s&(1<<k) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// kindsMatching returns the kinds whose topic matches a filter.
+func kindsMatching(filter string) (s kindSet) {
+	for k := range kinds {
+		if topic.Match(filter, kinds[k].topic) {
+			s |= 1 << k
+		}
+	}
+	return s
+}
+
+// columns are the columns of an event beside those that bridge.Message has
+// fields for.
+type columns = map[string]any
+
+// emit queues an event about a client, waiting for room as for a message.
+func (s *Source) emit(k kind, c *conn, cols columns) {
+	s.emitMessage(k, bridge.Message{
+		ClientID: c.client.ID,
+		Username: c.client.Username,
+		PeerHost: c.client.PeerHost,
+		PeerName: c.client.PeerName,
+		Columns:  cols,
+	})
+}
+
+func (s *Source) emitMessage(k kind, m bridge.Message) {
+	m.Event = kinds[k].topic
+	m.Received = time.Now()
+	if m.Columns == nil {
+		m.Columns = columns{}
+	}
+	m.Columns["event"] = kinds[k].name
+	if s.queue.push(&m) {
+		s.counters.events.Add(1)
+	}
+}
+
+func millis(t time.Time) int64 { return t.UnixMilli() }
+
+// protocol adds what all events of connections tell about the protocol.
+func (c *conn) protocol(cols columns) columns {
+	cols["sockname"] = c.client.Listener
+	cols["proto_name"] = string(c.connect.Connect.ProtocolName)
+	cols["proto_ver"] = int(c.client.ProtocolVersion)
+	return cols
+}
+
+// session adds what the CONNECT packet said about the session.
+func (c *conn) sessionColumns(cols columns) columns {
+	cols["keepalive"] = int(c.connect.Connect.Keepalive)
+	cols["clean_start"] = c.connect.Connect.Clean
+	cols["expiry_interval"] = int64(c.connect.Properties.SessionExpiryInterval)
+	cols["conn_props"] = connectProps(&c.connect.Properties)
+	return c.protocol(cols)
+}
+
+func (s *Source) emitConnected(c *conn) {
+	if !s.wants.any(clientConnected) {
+		return
+	}
+	cols := c.sessionColumns(columns{
+		"connected_at": millis(c.at),
+		"is_bridge":    false,
+		"mountpoint":   nil,
+	})
+	cols["receive_maximum"] = c.out.window
+	cols["client_attrs"] = map[string]any{}
+	s.emit(clientConnected, c, cols)
+}
+
+func (s *Source) emitDisconnected(c *conn, reason string) {
+	if !s.wants.any(clientDisconnected) {
+		return
+	}
+	s.emit(clientDisconnected, c, c.protocol(columns{
+		"reason":          reason,
+		"connected_at":    millis(c.at),
+		"disconnected_at": millis(time.Now()),
+		"disconn_props":   disconnectProps(&c.disconnect),
+		"client_attrs":    map[string]any{},
+	}))
+}
+
+func (s *Source) emitPing(c *conn) {
+	if s.wants.any(clientPing) {
+		s.emit(clientPing, c, c.sessionColumns(columns{}))
+	}
+}
+
+func (s *Source) emitCheckAuthn(c *conn, err error) {
+	if !s.wants.any(checkAuthn) {
+		return
+	}
+	reason := "success"
+	if err != nil {
+		reason = "bad_username_or_password"
+	}
+	s.emit(checkAuthn, c, columns{
+		"reason_code":  reason,
+		"is_superuser": false,
+		"is_anonymous": c.client.Username == "",
+		"client_attrs": map[string]any{},
+	})
+}
+
+func (s *Source) emitCheckAuthz(c *conn, access Access, name string, allowed bool) {
+	if !s.wants.any(checkAuthz) {
+		return
+	}
+	result, source := "allow", "default"
+	if !allowed {
+		result = "deny"
+	}
+	if s.cfg.Authorize != nil {
+		source = "function"
+	}
+	s.emit(checkAuthz, c, columns{
+		"topic":        name,
+		"action":       access.String(),
+		"authz_source": source,
+		"result":       result,
+		"client_attrs": map[string]any{},
+	})
+}

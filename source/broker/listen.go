@@ -1,0 +1,114 @@
+package broker
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/listeners"
+)
+
+// listener accepts connections, within the limits, as conns.
+type listener struct {
+	net.Listener
+	src *Source
+	endpoint
+}
+
+func (s *Source) listen(l Listener) (*listener, error) {
+	e, err := l.parse()
+	if err != nil {
+		return nil, err
+	}
+	network := "tcp"
+	if e.scheme == "unix" {
+		network = "unix"
+		removeStaleSocket(e.address)
+	}
+	ln, err := net.Listen(network, e.address)
+	if err != nil {
+		return nil, err
+	}
+	if l.TLS != nil {
+		ln = tls.NewListener(ln, l.TLS)
+	}
+	if e.scheme == "ws" || e.scheme == "wss" {
+		ln = listenWebSocket(ln, e.path)
+	}
+	return &listener{Listener: ln, src: s, endpoint: e}, nil
+}
+
+// removeStaleSocket removes the file of a Unix socket that nobody listens on any
+// more, as a crash leaves it.
+func removeStaleSocket(path string) {
+	if info, err := os.Stat(path); err != nil || info.Mode().Type() != os.ModeSocket {
+		return
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		_ = c.Close() // somebody is there; Listen will say so
+		return
+	}
+	_ = os.Remove(path)
+}
+
+func (l *listener) url() string {
+	if l.scheme == "unix" {
+		return "unix://" + l.address
+	}
+	return l.scheme + "://" + l.Addr().String() + l.path
+}
+
+// forServer wraps the listener for the server, under a name of its own.
+func (l *listener) forServer() listeners.Listener { return listeners.NewNet(l.url(), l) }
+
+// Accept waits for the next connection that is within the limits. An error of
+// the moment, such as too many open files, is waited out: the server would stop
+// listening for good.
+func (l *listener) Accept() (net.Conn, error) {
+	const wait = 50 * time.Millisecond
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) || l.src.ctx.Err() != nil {
+				return nil, err
+			}
+			l.src.log.Warn("broker cannot accept a connection", "url", l.url(), "error", err)
+			select {
+			case <-time.After(wait):
+				continue
+			case <-l.src.ctx.Done():
+				return nil, err
+			}
+		}
+		c := l.src.newConn(nc)
+		if !l.src.conns.add(c, l.src.cfg.Limits) {
+			l.src.counters.rejected.Add(1)
+			l.src.log.Debug("broker refused a connection: too many", "peer", c.client.PeerName)
+			_ = nc.Close()
+			continue
+		}
+		if l.src.ctx.Err() != nil { // closing: nobody would close it any more
+			_ = c.Close()
+			continue
+		}
+		// The server sets no deadline before it has seen a CONNECT packet.
+		_ = c.SetDeadline(time.Now().Add(l.src.cfg.Limits.ConnectTimeout))
+		return c, nil
+	}
+}
+
+func (s *Source) newConn(nc net.Conn) *conn {
+	c := &conn{Conn: nc, src: s, writeFor: s.cfg.Limits.WriteTimeout}
+	c.client.PeerName = nc.RemoteAddr().String()
+	c.client.Listener = nc.LocalAddr().String()
+	if host, _, err := net.SplitHostPort(c.client.PeerName); err == nil {
+		c.host, c.client.PeerHost = host, host
+	} else { // a Unix socket has no peer name worth telling
+		c.client.PeerName = ""
+	}
+	c.acks.open(c)
+	return c
+}

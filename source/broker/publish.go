@@ -1,0 +1,190 @@
+package broker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/topic"
+)
+
+// receive handles a client's PUBLISH packet: it queues the message, passes it on
+// to subscribers and sees to its acknowledgement. An error closes the
+// connection. It runs on the goroutine that reads from the client, so that
+// waiting is back-pressure.
+func (s *Source) receive(c *conn, pk packets.Packet) error {
+	if code := pk.PublishValidate(0); code != packets.CodeSuccess {
+		return s.expel(c, code)
+	}
+	if topic.ValidateName(pk.TopicName) != nil {
+		return s.expel(c, packets.ErrTopicNameInvalid)
+	}
+	if !c.limiter.wait(s.ctx) {
+		return packets.ErrRejectPacket
+	}
+	allowed := !reserved(pk.TopicName) && s.allowed(c, Publish, pk.TopicName)
+	if !allowed {
+		s.counters.refused.Add(1)
+		s.log.Debug("broker refused a message", "client", c.client.ID, "topic", pk.TopicName)
+	}
+	if pk.FixedHeader.Qos == 0 {
+		if !allowed {
+			return nil
+		}
+		return s.accept(c, &pk, bridge.Delivery{})
+	}
+	return s.receiveAcked(c, pk, allowed)
+}
+
+// receiveAcked handles a PUBLISH packet with QoS 1 or 2.
+func (s *Source) receiveAcked(c *conn, pk packets.Packet, allowed bool) error {
+	v5 := c.client.ProtocolVersion >= 5
+	if !allowed && !v5 {
+		return s.expel(c, packets.ErrNotAuthorized) // there is no way to say no
+	}
+	limit := s.cfg.Limits.ReceiveMaximum
+	if pk.FixedHeader.Qos == 2 && c.session.unreleased() > limit {
+		return s.expel(c, packets.ErrReceiveMaximum)
+	}
+	seq, ok := c.acks.add(pk.PacketID, pk.FixedHeader.Qos, limit, !v5)
+	if !ok {
+		return s.expel(c, packets.ErrReceiveMaximum)
+	}
+	if !allowed {
+		c.acks.settle(seq, packets.ErrNotAuthorized.Code)
+		return nil
+	}
+	var acker bridge.Acker = &c.acks
+	if pk.FixedHeader.Qos == 2 {
+		r, first := c.session.receive(pk.PacketID, &c.acks, seq)
+		if !first {
+			return nil
+		}
+		acker = r
+	}
+	d := bridge.NewDelivery(acker, seq)
+	if !s.cfg.EarlyAck {
+		return s.accept(c, &pk, d)
+	}
+	if err := s.accept(c, &pk, bridge.Delivery{}); err != nil {
+		return err
+	}
+	d.Done(nil)
+	return nil
+}
+
+// accept queues a message and passes it on to subscribers.
+func (s *Source) accept(c *conn, pk *packets.Packet, d bridge.Delivery) error {
+	m := message(c, pk)
+	m.Delivery = d
+	if !s.queue.push(&m) {
+		return packets.ErrRejectPacket
+	}
+	s.counters.received.Add(1)
+	s.emitDropped(c, pk)
+	s.distribute(c, pk)
+	return nil
+}
+
+// distribute passes a message on to subscribers. As what has been received is
+// none of the server's business any more, it is published by a client of our own
+// with the same id.
+func (s *Source) distribute(c *conn, pk *packets.Packet) {
+	if !pk.FixedHeader.Retain && s.subscriptions() == 0 {
+		return
+	}
+	if c.inject == nil {
+		c.inject = s.server.NewClient(nil, c.client.Listener, c.client.ID, true)
+		c.inject.Properties.ProtocolVersion = c.client.ProtocolVersion
+	}
+	// It fails for invalid packets only.
+	if err := s.server.InjectPacket(c.inject, *pk); err != nil {
+		s.log.Warn("broker cannot pass a message on", "client", c.client.ID, "topic", pk.TopicName, "error", err)
+	}
+}
+
+// expel disconnects a client with a reason.
+func (s *Source) expel(c *conn, code packets.Code) error {
+	s.log.Debug("broker disconnects a client", "client", c.client.ID, "peer", c.client.PeerName, "reason", code.Reason)
+	_ = s.server.DisconnectClient(c.server, code)
+	return packets.ErrRejectPacket
+}
+
+// reserved reports whether a topic is not for clients to publish to.
+func reserved(name string) bool {
+	return name[0] == '$' && (topic.IsEvent(name) || strings.HasPrefix(name, "$SYS/") || strings.HasPrefix(name, "$share/"))
+}
+
+// message makes the message that rules see.
+func message(c *conn, pk *packets.Packet) bridge.Message {
+	return bridge.Message{
+		Topic:    pk.TopicName,
+		Payload:  pk.Payload,
+		ClientID: c.client.ID,
+		Username: c.client.Username,
+		PeerHost: c.client.PeerHost,
+		PeerName: c.client.PeerName,
+		QoS:      pk.FixedHeader.Qos,
+		Retain:   pk.FixedHeader.Retain,
+		Dup:      pk.FixedHeader.Dup,
+		Received: time.Now(),
+		Props:    properties(pk),
+	}
+}
+
+// properties converts the properties of a PUBLISH packet; nil if it has none.
+func properties(pk *packets.Packet) *bridge.Properties {
+	p := &pk.Properties
+	if pk.ProtocolVersion < 5 || !p.PayloadFormatFlag && p.MessageExpiryInterval == 0 && p.ContentType == "" &&
+		p.ResponseTopic == "" && p.CorrelationData == nil && len(p.User) == 0 {
+		return nil
+	}
+	out := &bridge.Properties{ContentType: p.ContentType, ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData}
+	if p.PayloadFormatFlag {
+		out.PayloadFormat = &p.PayloadFormat
+	}
+	if p.MessageExpiryInterval > 0 {
+		out.MessageExpiry = &p.MessageExpiryInterval
+	}
+	for _, u := range p.User {
+		out.User = append(out.User, bridge.UserProperty{Key: u.Key, Value: u.Val})
+	}
+	return out
+}
+
+// limiter is a token bucket for one goroutine.
+type limiter struct {
+	rate   float64 // tokens per second; 0 for no limit
+	tokens float64
+	last   time.Time
+}
+
+func newLimiter(rate float64) limiter {
+	return limiter{rate: rate, tokens: max(rate, 1), last: time.Now()}
+}
+
+// wait takes a token, waiting for one if there is none. It returns false when
+// ctx is done.
+func (l *limiter) wait(ctx context.Context) bool {
+	if l.rate == 0 {
+		return true
+	}
+	now := time.Now()
+	l.tokens = min(l.tokens+now.Sub(l.last).Seconds()*l.rate, max(l.rate, 1))
+	l.last = now
+	l.tokens--
+	if l.tokens >= 0 {
+		return true
+	}
+	timer := time.NewTimer(time.Duration(-l.tokens / l.rate * float64(time.Second)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

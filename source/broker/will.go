@@ -1,0 +1,112 @@
+package broker
+
+import (
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/sluiceio/sluice/bridge"
+)
+
+// wills are the will messages that wait for their delay to pass, by client id.
+type wills map[string]*delayedWill
+
+type delayedWill struct {
+	c     *conn
+	timer *time.Timer
+}
+
+// takeWill takes a client's will out of the server's hands, who would publish it
+// past us.
+func (c *conn) takeWill(cl *mqtt.Client, pk packets.Packet) {
+	cl.Properties.Will = mqtt.Will{}
+	if !pk.Connect.WillFlag {
+		return
+	}
+	c.will = &packets.Packet{
+		FixedHeader:     packets.FixedHeader{Type: packets.Publish, Qos: pk.Connect.WillQos, Retain: pk.Connect.WillRetain},
+		ProtocolVersion: pk.ProtocolVersion,
+		PacketID:        uint16(min(pk.Connect.WillQos, 1)), // must be set with QoS 1 and 2
+		TopicName:       pk.Connect.WillTopic,
+		Payload:         pk.Connect.WillPayload,
+		Properties:      pk.Connect.WillProperties,
+	}
+	// The will is due when the session ends at the latest (MQTT 5.0, section
+	// 3.1.3.2.2).
+	delay := min(pk.Connect.WillProperties.WillDelayInterval, pk.Properties.SessionExpiryInterval)
+	c.willWait = time.Duration(delay) * time.Second
+}
+
+// publishWill publishes the will of a client whose connection ended without a
+// DISCONNECT packet, now or after its delay.
+func (s *Source) publishWill(c *conn) {
+	if c.will == nil || s.ctx.Err() != nil {
+		return
+	}
+	if c.willWait == 0 {
+		s.sendWill(c)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return
+	}
+	if s.wills == nil {
+		s.wills = make(wills)
+	}
+	w := &delayedWill{c: c}
+	w.timer = time.AfterFunc(c.willWait, func() {
+		if s.takeWillDelay(c.client.ID, w) {
+			s.sendWill(c)
+		}
+	})
+	s.wills[c.client.ID] = w
+}
+
+// takeWillDelay removes a delayed will and reports whether it was there.
+func (s *Source) takeWillDelay(id string, which *delayedWill) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w, ok := s.wills[id]; !ok || which != nil && w != which {
+		return false
+	}
+	delete(s.wills, id)
+	return true
+}
+
+// endWillDelay is called when the client is back. Its will is void, unless it
+// starts a new session: then the old one has ended, and the will is due.
+func (s *Source) endWillDelay(id string, clean bool) {
+	s.mu.Lock()
+	w := s.wills[id]
+	s.mu.Unlock()
+	if w == nil || !s.takeWillDelay(id, w) {
+		return
+	}
+	w.timer.Stop()
+	if clean {
+		s.sendWill(w.c)
+	}
+}
+
+func (s *Source) sendWill(c *conn) {
+	if reserved(c.will.TopicName) || !s.allowed(c, Publish, c.will.TopicName) {
+		s.counters.refused.Add(1)
+		s.log.Debug("broker refused a will", "client", c.client.ID, "topic", c.will.TopicName)
+		return
+	}
+	// It fails when the source is closing only.
+	_ = s.accept(c, c.will, bridge.Delivery{})
+}
+
+// stopWills drops the wills that still wait: the broker closes.
+func (s *Source) stopWills() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, w := range s.wills {
+		w.timer.Stop()
+		delete(s.wills, id)
+	}
+}
