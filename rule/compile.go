@@ -19,6 +19,8 @@ type compiler struct {
 	// such failures.
 	late bool
 	errs []error
+	// reads are the selected columns that expressions read, by frame and slot.
+	reads map[[2]int]bool
 }
 
 // compile compiles a statement for an engine.
@@ -31,7 +33,7 @@ func compile(name, sql string, engine *Engine, late bool) (*program, error) {
 	}
 	c := &compiler{
 		prog:   &program{name: name, stmt: stmt, engine: engine, clause: "SELECT", metadata: engine.metadataFor(name)},
-		engine: engine, sql: sql, late: late || engine.late,
+		engine: engine, sql: sql, late: late || engine.late, reads: make(map[[2]int]bool),
 	}
 	c.filters(stmt.From)
 	if stmt.Foreach {
@@ -42,6 +44,8 @@ func compile(name, sql string, engine *Engine, late bool) (*program, error) {
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}
+	c.postpone(c.prog.fields)
+	c.postpone(c.prog.do)
 	return c.prog, nil
 }
 
@@ -106,7 +110,7 @@ func (c *compiler) foreach(stmt *sqlparse.Statement) {
 		p.do = c.fields(s, s.do, stmt.Do)
 		p.row = doRow(s)
 		p.slots[frameDo] = len(s.do.slots)
-		if !usesName(stmt, item) {
+		if item != "" && !usesName(stmt, item) {
 			c.warn(last.Span, "the items of FOREACH are not used", "name the item in DO or INCASE: "+item)
 		}
 	}
@@ -128,13 +132,13 @@ func (c *compiler) items(s *scope, f *sqlparse.Field) string {
 		slot := s.selected.add(f.As.Name)
 		slot.write(nil)
 		p.items = slot.index
-		p.fields = append(p.fields, assignment{expr: x, frame: frameSelect, slot: slot.index})
+		p.fields = append(p.fields, assignment{field: f, expr: x, frame: frameSelect, slot: slot.index})
 		return f.As.Name
 	}
 	// The name of this slot cannot be written in a statement.
 	list := s.selected.add("\x00items")
 	p.items = list.index
-	p.fields = append(p.fields, assignment{expr: x, frame: frameSelect, slot: list.index})
+	p.fields = append(p.fields, assignment{field: f, expr: x, frame: frameSelect, slot: list.index})
 	p.fields = append(p.fields, c.assignment(s, s.selected, f, &slotExpr{frameSelect, list.index}, len(p.fields)))
 	if f.As != nil {
 		// EMQX leaves the items without a name then.
@@ -164,7 +168,7 @@ func (c *compiler) assignment(s *scope, into *frame, f *sqlparse.Field, x expr, 
 	if target == nil {
 		target = ownName(f.Expr, number)
 	}
-	a := assignment{expr: x, frame: into.id, payload: target.Name == "payload"}
+	a := assignment{field: f, expr: x, frame: into.id, payload: target.Name == "payload"}
 	if len(target.Steps) > 0 {
 		a.steps = c.steps(s, target)
 		a.base = c.place(s.written(into, target.Name), target.Name, nil)
@@ -238,6 +242,7 @@ func (c *compiler) place(sources []source, name string, steps []step) expr {
 		switch src.kind {
 		case fromSlot:
 			p.expr = &slotExpr{src.frame, src.slot}
+			c.reads[[2]int{src.frame, src.slot}] = true
 		case fromItem:
 			p.expr, p.payload = itemExpr{}, false
 		case fromEvent:
@@ -271,4 +276,32 @@ func (c *compiler) payloadPath(steps []step) *payloadExpr {
 		e.rest = steps[len(fixed):]
 	}
 	return e
+}
+
+// postpone finds the fields that are places in the payload and that no expression
+// reads: the row takes them from the payload, as the text that they are there.
+func (c *compiler) postpone(list []assignment) {
+	for i := range list {
+		a := &list[i]
+		x, ok := a.expr.(*payloadExpr)
+		if !ok || x.rest != nil || a.steps != nil || c.reads[[2]int{a.frame, a.slot}] || writes(list, a.slot) > 1 {
+			continue
+		}
+		for j := range c.prog.row.columns {
+			col := &c.prog.row.columns[j]
+			if col.kind == fromSlot && col.frame == a.frame && col.slot == a.slot && !col.orSlot {
+				col.payload, a.postponed = x.at, true
+			}
+		}
+	}
+}
+
+// writes counts the fields that write a slot.
+func writes(list []assignment, slot int) (n int) {
+	for i := range list {
+		if list[i].slot == slot {
+			n++
+		}
+	}
+	return n
 }

@@ -39,20 +39,36 @@ type EvalError struct {
 	// FOREACH, DO, INCASE, WHERE, or the part of an action.
 	Rule   string
 	Clause string
-	Err    error
+	// Expr is the expression of the statement that failed, if it was one.
+	Expr string
+	Err  error
 }
 
-// Error names the rule, the clause and the reason.
+// maxExprText is how much of an expression an error shows.
+const maxExprText = 80
+
+// Error names the rule, the clause, the expression and the reason.
 func (e *EvalError) Error() string {
-	if e.Rule == "" {
-		return fmt.Sprintf("%s: %v", e.Clause, e.Err)
+	where := e.Clause
+	if e.Expr != "" {
+		where += " " + shorten(e.Expr)
 	}
-	return fmt.Sprintf("rule %s: %s: %v", e.Rule, e.Clause, e.Err)
+	if e.Rule != "" {
+		where = "rule " + e.Rule + ": " + where
+	}
+	return fmt.Sprintf("%s: %v", where, e.Err)
+}
+
+func shorten(s string) string {
+	if r := []rune(s); len(r) > maxExprText {
+		return string(r[:maxExprText]) + "…"
+	}
+	return s
 }
 
 // Unwrap returns the reason.
 func (e *EvalError) Unwrap() error { return e.Err }
 
 func (p *program) fault(clause string, err error) error {
-	return &EvalError{p.name, clause, err}
+	return &EvalError{Rule: p.name, Clause: clause, Err: err}
 }

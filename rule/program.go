@@ -45,6 +45,7 @@ type program struct {
 
 // assignment is an entry of a select list: a value and where it goes.
 type assignment struct {
+	field *sqlparse.Field
 	expr  expr
 	frame int
 	slot  int
@@ -54,6 +55,8 @@ type assignment struct {
 	base  expr
 	// payload is set when the column is payload, which is then read as JSON.
 	payload bool
+	// postponed is set when the row takes the value from the payload itself.
+	postponed bool
 }
 
 // nested returns the column's value with v put into its place.
@@ -68,6 +71,16 @@ func (a *assignment) nested(r *run, v value.Value) (value.Value, error) {
 		}
 	}
 	return r.put(base, a.steps, v), nil
+}
+
+// failField returns the error of an evaluation of the field.
+func (p *program) failField(clause string, a *assignment, err error) error {
+	return &EvalError{p.name, clause, sqlparse.Format(a.field.Expr), err}
+}
+
+// failCond returns the error of a condition.
+func (p *program) failCond(clause string, x sqlparse.Expr, err error) error {
+	return &EvalError{p.name, clause, sqlparse.Format(x), err}
 }
 
 // get returns a run from the pool.

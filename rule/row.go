@@ -28,6 +28,9 @@ type rowColumn struct {
 	column column
 	// orSlot: the value is the event's when it has the column, else the slot's.
 	orSlot bool
+	// payload is set when the slot is not filled, since the value is taken from
+	// the payload.
+	payload *payloadPath
 }
 
 // selectRow is the shape of what SELECT selects.
@@ -145,6 +148,10 @@ func (w *Row) get(c *rowColumn) (value.Value, bool) {
 				return v, true
 			}
 		}
+		if c.payload != nil {
+			v, _ := w.r.payloadAt(c.payload) // the statement has looked into it before
+			return v, true
+		}
 		return w.r.frames[c.frame][c.slot], true
 	}
 }
@@ -160,6 +167,14 @@ func (w *Row) value(name string) (value.Value, bool) {
 	return value.Undefined(), false
 }
 
+// Get returns the value of a column and whether the row has it. Values are nil,
+// bool, int64, *big.Int, float64, string, []any, map[string]any, Undefined and
+// BitString; they share no memory with the row.
+func (w *Row) Get(name string) (any, bool) {
+	v, ok := w.value(name)
+	return export(v), ok
+}
+
 // AppendJSON appends the row as a JSON object, with its columns sorted by name,
 // and returns the result. An undefined column is the text "undefined".
 func (w *Row) AppendJSON(dst []byte) []byte {
@@ -171,6 +186,10 @@ func (w *Row) AppendJSON(dst []byte) []byte {
 		for len(extra) > 0 && extra[0] < c.name {
 			dst = w.appendMember(dst, extra[0])
 			extra = extra[1:]
+		}
+		if c.payload != nil {
+			dst = append(w.r.appendPayload(append(dst, c.prefix...), c.payload), ',')
+			continue
 		}
 		v, ok := w.get(c)
 		if !ok {

@@ -89,12 +89,22 @@ func (r *Rule) String() string { return r.prog.stmt.String() }
 // Apply appends to out the records that the actions make of m's rows. Its errors
 // are *EvalError.
 func (r *Rule) Apply(out *bridge.Batch, m *bridge.Message) error {
-	run := r.prog.get()
-	run.begin(m)
-	run.out, run.actions = out, r.actions
-	_, err := run.evaluate(emitRecords)
-	run.out, run.actions = nil, nil
-	r.prog.release(run)
+	state := r.prog.get()
+	state.begin(m)
+	state.out, state.actions = out, r.actions
+	_, err := state.evaluate(emitRecords)
+	state.out, state.actions = nil, nil
+	r.prog.release(state)
+	return err
+}
+
+// Each calls yield for every row that the statement makes of m, whatever the
+// actions. An error of yield ends it and is returned; others are *EvalError.
+func (r *Rule) Each(m *bridge.Message, yield func(*Row) error) error {
+	state := r.prog.get()
+	defer r.prog.release(state)
+	state.begin(m)
+	_, err := state.evaluate(func(r *run) error { return yield(&r.row) })
 	return err
 }
 

@@ -80,7 +80,7 @@ func (r *run) evaluate(emit func(*run) error) (outcome, error) {
 	if p.where != nil {
 		ok, err := p.where.test(r)
 		if err != nil {
-			return failed, p.fault("WHERE", err)
+			return failed, p.failCond("WHERE", p.stmt.Where, err)
 		}
 		if !ok {
 			return filtered, nil
@@ -141,7 +141,7 @@ func (r *run) each(items []value.Value, emit func(*run) error) (outcome, error) 
 		if p.incase != nil {
 			ok, err := p.incase.test(r)
 			if err != nil {
-				return failed, p.fault("INCASE", err)
+				return failed, p.failCond("INCASE", p.stmt.InCase, err)
 			}
 			if !ok {
 				continue
@@ -165,12 +165,18 @@ func (r *run) each(items []value.Value, emit func(*run) error) (outcome, error) 
 func (r *run) assign(list []assignment, clause string) error {
 	for i := range list {
 		a := &list[i]
+		if a.postponed {
+			if r.open() == payloadBad {
+				return r.prog.failField(clause, a, r.payload.err)
+			}
+			continue
+		}
 		v, err := a.expr.eval(r)
 		if err == nil && a.steps != nil {
 			v, err = a.nested(r, v)
 		}
 		if err != nil {
-			return r.prog.fault(clause, err)
+			return r.prog.failField(clause, a, err)
 		}
 		r.frames[a.frame][a.slot] = v
 	}
@@ -236,6 +242,18 @@ func (r *run) payloadAt(at *payloadPath) (value.Value, error) {
 	default:
 		return value.Undefined(), p.err
 	}
+}
+
+// appendPayload appends the value at one of the program's payload paths as JSON.
+func (r *run) appendPayload(dst []byte, at *payloadPath) []byte {
+	p := &r.payload
+	if r.open() == payloadText {
+		if s := p.spans[at.index]; s.Rest == 0 && s.Kind != jsonx.Missing {
+			return value.AppendJSONText(dst, p.doc[s.Start:s.End])
+		}
+	}
+	v, _ := r.payloadAt(at) // the statement has looked into the payload before
+	return value.AppendJSON(dst, v)
 }
 
 // pick makes the value of a span. Where a text was met on the way, the rest of
