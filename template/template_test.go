@@ -164,17 +164,18 @@ func TestMapVarsTypes(t *testing.T) {
 		{big20, "12345678901234567890"},
 		{2.0, "2.0"},
 		{float32(0.5), "0.5"},
-		{math.NaN(), "null"},
-		{math.Inf(1), "null"},
+		{math.NaN(), "undefined"},
+		{math.Inf(1), "undefined"},
 		{json.Number("1.0"), "1.0"},
-		{json.Number("broken"), "broken"},
+		{json.Number("broken"), "undefined"},
 		{"text \"x\"", "text \"x\""},
 		{[]byte{0xff, 0}, "\xff\x00"},
 		{[]any{1, "a"}, `[1,"a"]`},
 		{[]string{"a"}, `["a"]`},
 		{map[string]any{"b": 1.5, "a": []any{nil}}, `{"a":[null],"b":1.5}`},
 		{map[string]string{"b": "<", "a": "ü"}, `{"a":"ü","b":"<"}`},
-		{time.Second, "1000000000"},
+		{json.RawMessage(`{"b": 1, "a": 2}`), `{"a":2,"b":1}`},
+		{time.Second, "undefined"},
 	} {
 		got := compile(t, "${v}", template.Bridge).Append(nil, template.MapVars{"v": c.v})
 		require.Equal(t, c.want, string(got), "%T", c.v)
