@@ -39,11 +39,12 @@ func (v Value) Text(a *Arena) string {
 }
 
 // AppendDecimals appends f in fixed notation, rounded to the number of decimals,
-// without trailing zeros but with at least one decimal.
+// without trailing zeros but with at least one decimal unless decimals is 0.
 func AppendDecimals(dst []byte, f float64, decimals int) []byte {
 	start := len(dst)
-	if math.Abs(f) < 1e5 {
-		// The shortest form is the rounded form too when it is short enough.
+	if decimals >= 10 && math.Abs(f) < 1e5 {
+		// The shortest form is the rounded one too when it has few decimals; only
+		// then is it quicker.
 		dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
 		point := len(dst)
 		for i := start; i < len(dst); i++ {
@@ -55,14 +56,14 @@ func AppendDecimals(dst []byte, f float64, decimals int) []byte {
 		switch n := len(dst) - point - 1; {
 		case n < 0:
 			return append(dst, ".0"...)
-		case n <= min(decimals, 10):
+		case n <= 10:
 			return dst
 		}
 		dst = dst[:start]
 	}
 	dst = strconv.AppendFloat(dst, f, 'f', decimals, 64)
 	if decimals == 0 {
-		return append(dst, ".0"...)
+		return dst
 	}
 	for dst[len(dst)-1] == '0' && dst[len(dst)-2] != '.' {
 		dst = dst[:len(dst)-1]

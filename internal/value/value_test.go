@@ -235,7 +235,9 @@ func FuzzDecode(f *testing.F) {
 		require.True(t, utf8.ValidString(raw))
 		require.True(t, value.Equal(v, decoded(v)))
 		var want, got any
-		require.NoError(t, json.Unmarshal(doc, &want))
+		if json.Unmarshal(doc, &want) != nil {
+			return // an integer too large for its float64
+		}
 		require.NoError(t, json.Unmarshal([]byte(raw), &got))
 		require.Equal(t, normal(want), normal(got), "%q", doc)
 	})

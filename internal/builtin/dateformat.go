@@ -1,0 +1,237 @@
+package builtin
+
+import (
+	"strings"
+	"time"
+
+	"github.com/sluiceio/sluice/internal/value"
+)
+
+// placeholder is a part of a date format: its name and the length of its text.
+type placeholder struct {
+	name  string
+	width int
+}
+
+// placeholders are the parts of a date format, without the percent sign.
+var placeholders = [...]placeholder{
+	{"Y", 4}, {"m", 2}, {"d", 2}, {"H", 2}, {"M", 2}, {"S", 2},
+	{"3N", 3}, {"6N", 6}, {"N", 9},
+	{"z", 5}, {":z", 6}, {"::z", 9},
+}
+
+// nextPart cuts a date format behind its first part: a placeholder, or one byte
+// that stands for itself.
+func nextPart(format string) (p placeholder, rest string) {
+	if format[0] == '%' {
+		for _, p := range placeholders {
+			if rest, ok := strings.CutPrefix(format[1:], p.name); ok {
+				return p, rest
+			}
+		}
+	}
+	return placeholder{"", 1}, format[1:]
+}
+
+func formatDate(c *Ctx, args []value.Value) (value.Value, error) {
+	u, err := unitArg(args, 0)
+	if err != nil {
+		return value.Undefined(), err
+	}
+	offset, err := c.offset(args[1])
+	if err != nil {
+		return value.Undefined(), err
+	}
+	ts := u.now(c)
+	if len(args) > 3 {
+		ts = args[3]
+	}
+	t, err := u.time(ts)
+	if err != nil {
+		return value.Undefined(), err
+	}
+	format := args[2].AsString()
+	b := c.Arena.Buffer(len(format) + 32)
+	local := t.Add(time.Duration(offset) * time.Second)
+	for format != "" {
+		p, rest := nextPart(format)
+		if p.name == "" {
+			b = append(b, format[0])
+		} else {
+			b = appendPart(b, p, local, offset)
+		}
+		format = rest
+	}
+	return c.keep(b)
+}
+
+func appendPart(b []byte, p placeholder, t time.Time, offset int64) []byte {
+	switch p.name {
+	case "Y":
+		return appendPadded(b, t.Year(), 4)
+	case "m":
+		return appendPadded(b, int(t.Month()), 2)
+	case "d":
+		return appendPadded(b, t.Day(), 2)
+	case "H":
+		return appendPadded(b, t.Hour(), 2)
+	case "M":
+		return appendPadded(b, t.Minute(), 2)
+	case "S":
+		return appendPadded(b, t.Second(), 2)
+	case "3N":
+		return appendPadded(b, t.Nanosecond()/1e6, 3)
+	case "6N":
+		return appendPadded(b, t.Nanosecond()/1e3, 6)
+	case "N":
+		return appendPadded(b, t.Nanosecond(), 9)
+	}
+	return appendOffset(b, p.name, int(offset))
+}
+
+// appendOffset writes an offset as z, :z or ::z ask for.
+func appendOffset(b []byte, form string, offset int) []byte {
+	sign := byte('+')
+	if offset < 0 {
+		sign, offset = '-', -offset
+	}
+	b = appendPadded(append(b, sign), offset/3600, 2)
+	if form != "z" {
+		b = append(b, ':')
+	}
+	b = appendPadded(b, offset/60%60, 2)
+	if form == "::z" {
+		b = appendPadded(append(b, ':'), offset%60, 2)
+	}
+	return b
+}
+
+// appendPadded writes a number with at least so many digits.
+func appendPadded(b []byte, n, digits int) []byte {
+	if n < 0 {
+		b, n = append(b, '-'), -n
+	}
+	for limit, d := 10, 1; d < digits; limit, d = limit*10, d+1 {
+		if n < limit {
+			for ; d < digits; d++ {
+				b = append(b, '0')
+			}
+			break
+		}
+	}
+	return appendInt(b, n)
+}
+
+func appendInt(b []byte, n int) []byte {
+	if n >= 10 {
+		b = appendInt(b, n/10)
+	}
+	return append(b, byte('0'+n%10))
+}
+
+func dateToUnix(c *Ctx, args []value.Value) (value.Value, error) {
+	u, err := unitArg(args, 0)
+	if err != nil {
+		return value.Undefined(), err
+	}
+	var offset int64
+	if len(args) == 4 {
+		if offset, err = c.offset(args[1]); err != nil {
+			return value.Undefined(), err
+		}
+	}
+	format, s := args[len(args)-2], args[len(args)-1]
+	if format.Kind() != value.KindString || s.Kind() != value.KindString {
+		return value.Undefined(), bad("format and text must be strings")
+	}
+	d, err := parseDate(format.AsString(), s.AsString())
+	if err != nil {
+		return value.Undefined(), err
+	}
+	return u.since(d.seconds()-offset, d.nanos()), nil
+}
+
+// date is what a text says of a moment; -1 stands for what it does not say.
+type date struct {
+	year, month, day, hour, minute, second int
+	milli, micro, nano                     int
+	offset                                 int64
+}
+
+func (d *date) seconds() int64 {
+	return time.Date(d.year, time.Month(d.month), d.day, d.hour, d.minute, d.second, 0, time.UTC).Unix() - d.offset
+}
+
+func (d *date) nanos() int64 {
+	return int64(max(d.milli, 0))*1e6 + int64(max(d.micro, 0))*1e3 + int64(max(d.nano, 0))
+}
+
+func (d *date) field(name string) *int {
+	switch name {
+	case "Y":
+		return &d.year
+	case "m":
+		return &d.month
+	case "d":
+		return &d.day
+	case "H":
+		return &d.hour
+	case "M":
+		return &d.minute
+	case "S":
+		return &d.second
+	case "3N":
+		return &d.milli
+	case "6N":
+		return &d.micro
+	}
+	return &d.nano
+}
+
+func parseDate(format, s string) (*date, error) {
+	d := &date{-1, -1, -1, -1, -1, -1, -1, -1, -1, 0}
+	for format != "" && s != "" {
+		p, rest := nextPart(format)
+		if p.name == "" && format[0] == '%' && rest != "" {
+			return nil, bad("unknown placeholder %q in the format", format[:2])
+		}
+		if p.width > len(s) {
+			return nil, bad("the text is too short for the format")
+		}
+		part := s[:p.width]
+		format, s = rest, s[p.width:]
+		switch p.name {
+		case "":
+		case "z", ":z", "::z":
+			offset, err := parseOffset(part)
+			if err != nil {
+				return nil, err
+			}
+			d.offset = offset
+		default:
+			n := number(part)
+			if n < 0 {
+				return nil, bad("%q is no number where the format has %%%s", part, p.name)
+			}
+			*d.field(p.name) = n
+		}
+	}
+	return d, d.check()
+}
+
+// check reports what is missing in a date, and what no calendar has.
+func (d *date) check() error {
+	for _, name := range []string{"Y", "m", "d", "H", "M", "S"} {
+		if *d.field(name) < 0 {
+			return bad("the text or the format has no %%%s", name)
+		}
+	}
+	lastDay := 0
+	if d.month >= 1 && d.month <= 12 {
+		lastDay = time.Date(d.year, time.Month(d.month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
+	}
+	if d.day < 1 || d.day > lastDay || d.hour > 23 || d.minute > 59 || d.second > 59 {
+		return bad("there is no such date or time of day")
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package builtin
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/sluiceio/sluice/internal/value"
+)
+
+func stateFunctions() []Function {
+	return []Function{
+		{
+			Name: "kv_store_put", Args: params("key", Any, "value", Any), Min: 2, Call: kvPut,
+			Doc:      "Stores a value under a key for all rules of the engine, in memory, and returns true.",
+			Examples: []Example{{Expr: "kv_store_put('a', 1)", Result: "true"}},
+		},
+		{
+			Name: "kv_store_get", Args: params("key", Any, "default", Any), Min: 1, Call: kvGet,
+			Doc:      "The value that is stored under a key; the default or undefined when there is none.",
+			Examples: []Example{{Expr: "kv_store_get('nothing', 0)", Result: "0"}},
+		},
+		{
+			Name: "kv_store_del", Args: params("key", Any), Min: 1, Call: kvDel,
+			Doc: "Forgets what is stored under a key and returns true.", Examples: []Example{{Expr: "kv_store_del('a')", Result: "true"}},
+		},
+		{
+			Name: "proc_dict_put", Args: params("key", Any, "value", Any), Min: 2, Call: dictPut,
+			Doc:      "Stores a value under a key for the worker that evaluates the rule, and returns the value that was there. Messages of one topic have the same worker.",
+			Examples: []Example{{Expr: "proc_dict_put('a', 1)", Result: "undefined"}},
+		},
+		{
+			Name: "proc_dict_get", Args: params("key", Any), Min: 1, Call: dictGet,
+			Doc: "The value that the worker has under a key.", Examples: []Example{{Expr: "proc_dict_get('nothing')", Result: "undefined"}},
+		},
+		{
+			Name: "proc_dict_del", Args: params("key", Any), Min: 1, Call: dictDel,
+			Doc: "Forgets what the worker has under a key and returns it.", Examples: []Example{{Expr: "proc_dict_del('nothing')", Result: "undefined"}},
+		},
+		{
+			Name: "getenv", Args: params("name", String), Min: 1, Call: getenv,
+			Doc:      "The environment variable EMQXVAR_<name>, as it was when it was first asked for; an empty text when it is not set.",
+			Examples: []Example{{Expr: "getenv('SURELY_NOT_SET')", Result: `""`}},
+		},
+	}
+}
+
+// store is a bounded table of values.
+type store struct {
+	limit int
+
+	mu sync.RWMutex
+	m  map[string]value.Value
+}
+
+func (s *store) get(key []byte) (value.Value, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	v, ok := s.m[string(key)]
+	return v, ok
+}
+
+func (s *store) put(key []byte, v value.Value) error {
+	v = v.Clone()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.m[string(key)]; !ok && len(s.m) >= s.limit {
+		return errFull(s.limit)
+	}
+	if s.m == nil {
+		s.m = make(map[string]value.Value)
+	}
+	s.m[string(key)] = v
+	return nil
+}
+
+func errFull(limit int) error { return fmt.Errorf("the store has reached its limit of %d keys", limit) }
+
+func (s *store) del(key []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m, string(key))
+}
+
+// key returns a value as the key of a table: its JSON text, which tells 1 from '1'.
+// It is gone with the arena's next buffer.
+func (c *Ctx) key(v value.Value) []byte { return value.AppendJSON(c.Arena.Buffer(64), v) }
+
+func kvPut(c *Ctx, args []value.Value) (value.Value, error) {
+	return value.Bool(true), c.Env.store.put(c.key(args[0]), args[1])
+}
+
+func kvGet(c *Ctx, args []value.Value) (value.Value, error) {
+	v, ok := c.Env.store.get(c.key(args[0]))
+	if !ok && len(args) > 1 {
+		return args[1], nil
+	}
+	return v, nil
+}
+
+func kvDel(c *Ctx, args []value.Value) (value.Value, error) {
+	c.Env.store.del(c.key(args[0]))
+	return value.Bool(true), nil
+}
+
+func dictPut(c *Ctx, args []value.Value) (value.Value, error) {
+	key := c.key(args[0])
+	old, ok := c.local[string(key)]
+	if !ok && len(c.local) >= c.Env.cfg.MaxEntries {
+		return value.Undefined(), errFull(c.Env.cfg.MaxEntries)
+	}
+	if c.local == nil {
+		c.local = make(map[string]value.Value)
+	}
+	c.local[string(key)] = args[1].Clone()
+	return old, nil
+}
+
+func dictGet(c *Ctx, args []value.Value) (value.Value, error) {
+	return c.local[string(c.key(args[0]))], nil
+}
+
+func dictDel(c *Ctx, args []value.Value) (value.Value, error) {
+	key := c.key(args[0])
+	old := c.local[string(key)]
+	delete(c.local, string(key))
+	return old, nil
+}
+
+func getenv(c *Ctx, args []value.Value) (value.Value, error) {
+	name := bytesOf(args[0].AsString())
+	if v, ok := c.Env.environ.get(name); ok {
+		return v, nil
+	}
+	v := value.String(c.Env.cfg.Getenv(args[0].AsString()))
+	return v, c.Env.environ.put(name, v)
+}
