@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -359,9 +360,10 @@ func TestRecordTTL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := new(bridgetest.Source)
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		sink := &bridgetest.Sink{Before: func(context.Context, *bridge.Batch) error {
-			if down {
+			if down.Load() {
 				return errors.New("connection refused")
 			}
 			return nil
@@ -376,7 +378,7 @@ func TestRecordTTL(t *testing.T) {
 		require.NoError(t, err)
 		src.Publish(message("k", 1), message("k", 2))
 		time.AfterFunc(45*time.Second, func() { src.Publish(message("k", 3)); src.End() })
-		time.AfterFunc(90*time.Second, func() { down = false })
+		time.AfterFunc(90*time.Second, func() { down.Store(false) })
 		require.NoError(t, p.Run(t.Context()))
 		require.Len(t, sink.Records(), 1)
 		s := p.Stats().Sinks["mem"]
