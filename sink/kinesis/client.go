@@ -16,37 +16,49 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
 
-// newClient makes the SDK's client that the configuration describes.
-func newClient(cfg Config) (*sdk.Client, error) {
+// newClient makes the SDK's client that the configuration describes. The
+// transport is nil when it is the caller's.
+func newClient(cfg Config) (*sdk.Client, *http.Transport, error) {
 	if cfg.Client != nil {
-		return cfg.Client, nil
+		return cfg.Client, nil, nil
 	}
 	var base aws.Config
 	if cfg.AWS != nil {
 		base = cfg.AWS.Copy()
 	} else {
 		var opts []func(*config.LoadOptions) error
-		opts = append(opts, config.WithHTTPClient(newTransport(cfg)))
 		if cfg.AccessKeyID != "" {
 			opts = append(opts, config.WithCredentialsProvider(fixedCredentials(cfg)))
 		}
 		var err error
 		if base, err = config.LoadDefaultConfig(context.Background(), opts...); err != nil {
-			return nil, fmt.Errorf("kinesis: the AWS configuration cannot be read: %w", err)
+			return nil, nil, fmt.Errorf("kinesis: the AWS configuration cannot be read: %w", err)
 		}
 	}
 	if cfg.AccessKeyID != "" {
 		base.Credentials = fixedCredentials(cfg)
 	}
 	if base.Region = regionOf(cfg, base.Region); base.Region == "" {
-		return nil, errors.New("kinesis: Config.Region: no AWS region given and none found in AWS_REGION or the shared configuration")
+		return nil, nil, errors.New("kinesis: Config.Region: no AWS region given and none found in AWS_REGION or the shared configuration")
+	}
+	var transport *http.Transport
+	if base.HTTPClient == nil {
+		base.HTTPClient = awshttp.NewBuildableClient()
+	}
+	if b, ok := base.HTTPClient.(*awshttp.BuildableClient); ok {
+		transport = newTransport(b.GetTransport(), cfg) // which has the CA bundle of AWS_CA_BUNDLE
+		base.HTTPClient = &http.Client{Transport: transport, CheckRedirect: noRedirects}
 	}
 	return sdk.NewFromConfig(base, func(o *sdk.Options) {
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
 		}
-	}), nil
+	}), transport, nil
 }
+
+// noRedirects makes a redirect an answer like others: the service sends none, and
+// a signature is good for one host only.
+func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func fixedCredentials(cfg Config) aws.CredentialsProvider {
 	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -81,19 +93,19 @@ func regionOf(cfg Config, found string) string {
 	return found
 }
 
-// newTransport is tuned for a few dozen long requests to one host. Connections
-// are HTTP/1.1, one request each: on HTTP/2 a lost packet would hold up all
-// requests on the connection.
-func newTransport(cfg Config) *awshttp.BuildableClient {
-	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.ForceAttemptHTTP2 = false
-		t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
-		t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 256 // more than anybody's QueueConfig.InFlight
-		t.IdleConnTimeout = 50 * time.Second             // below the service's, so that it is we who close
-		t.ResponseHeaderTimeout = cfg.RequestTimeout
-		t.WriteBufferSize = 64 << 10
-		if cfg.TLS != nil {
-			t.TLSClientConfig = cfg.TLS.Clone()
-		}
-	})
+// newTransport tunes the SDK's transport for a few dozen long requests to one
+// host. Connections are HTTP/1.1, one request each: on HTTP/2 a lost packet would
+// hold up all requests on the connection.
+func newTransport(t *http.Transport, cfg Config) *http.Transport {
+	t.ForceAttemptHTTP2 = false
+	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 256 // more than anybody's QueueConfig.InFlight
+	t.IdleConnTimeout = 50 * time.Second             // below the service's, so that it is we who close
+	t.ResponseHeaderTimeout = cfg.RequestTimeout
+	t.WriteBufferSize = 64 << 10
+	if cfg.TLS != nil {
+		t.TLSClientConfig = cfg.TLS.Clone()
+		t.TLSClientConfig.MinVersion = max(cfg.TLS.MinVersion, tls.VersionTLS12)
+	}
+	return t
 }

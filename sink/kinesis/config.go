@@ -50,8 +50,8 @@ type Config struct {
 	AccessKeyID, SecretAccessKey, SessionToken string
 	// TLS is used for connections to the service; nil for the system's roots.
 	TLS *tls.Config
-	// AWS is used instead of what the SDK finds by itself; Region, Endpoint
-	// and fixed credentials still override it, TLS does not.
+	// AWS is used instead of what the SDK finds by itself; the fields above
+	// still override it, except TLS when it has an HTTPClient of yours.
 	AWS *aws.Config
 	// Client is used instead of a client of our own; the connection fields
 	// above must then be empty. Its retries are not used for puts.

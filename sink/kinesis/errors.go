@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
 	"strings"
 	"syscall"
 
@@ -110,7 +112,7 @@ func classOf(code string, status int) class {
 		return rejected
 	case status == 429:
 		return throttled
-	case status >= 400 && status < 500:
+	case status >= 300 && status < 500:
 		return unavailable // a refusal of the request that we do not know: show it and keep the records
 	default:
 		return ambiguous // 5xx of a proxy, and codes that we do not know: count the doubt
@@ -149,7 +151,17 @@ func (s *Sink) requestError(st *stream, err error, action string, sent bool) (*E
 		return e, c
 	}
 	if status := statusOf(err); status != 0 { // an answer that is not Kinesis'
-		return e, classOf("", status)
+		c := classOf("", status)
+		if status >= 300 {
+			e.Message = fmt.Sprintf("HTTP status %d", status)
+		}
+		if c == unavailable {
+			e.Hint = s.hint("UnknownOperationException", action)
+		}
+		return e, c
+	}
+	if transport := (*url.Error)(nil); errors.As(err, &transport) {
+		e.Message = transport.Err.Error() // the rest names the operation and the host once more
 	}
 	e.Hint = s.connectionHint(err)
 	switch {
@@ -202,8 +214,8 @@ func statusOf(err error) int {
 func isOperational(err error) bool {
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	return isCredentials(err) || errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.As(err, &record)
+	return isCredentials(err) || errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) ||
+		errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // isCredentials recognises the SDK's failure to find or fetch credentials, for
@@ -240,7 +252,6 @@ func (s *Sink) hint(code, action string) string {
 func (s *Sink) connectionHint(err error) string {
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
 	var timeout net.Error
 	switch {
 	case isCredentials(err):
@@ -251,7 +262,7 @@ func (s *Sink) connectionHint(err error) string {
 		return fmt.Sprintf("%s refuses connections", s.place())
 	case errors.As(err, &cert):
 		return fmt.Sprintf("the TLS certificate of %s is not trusted", s.place())
-	case errors.As(err, &record):
+	case errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Sprintf("%s does not speak TLS", s.place())
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Sprintf("%s did not answer in time", s.place())

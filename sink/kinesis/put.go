@@ -62,8 +62,8 @@ func (p *put) run(ctx context.Context) {
 		return
 	}
 	for a, n := 0, len(p.entries); a < n; {
-		b, bytes := a, 0
-		for b < n && b-a < MaxEntries && (b == a || bytes+p.entries[b].bytes <= p.write.sink.cfg.MaxRequestBytes) {
+		b, bytes, room := a, 0, p.write.sink.room.get()
+		for b < n && b-a < MaxEntries && (b == a || bytes+p.entries[b].bytes <= room) {
 			bytes += p.entries[b].bytes
 			b++
 		}
@@ -110,10 +110,17 @@ func (p *put) call(ctx context.Context, a, b int) (out *sdk.PutRecordsOutput, se
 	x := &exchange{decode: s.cfg.OnReceipt != nil || p.stream.sampleDue()}
 	x.body.set(p.buf[p.entries[a].lo:p.entries[b-1].hi], p.stream.tail)
 	s.total.requests.Add(1)
+	size := p.bytes(a, b)
 	out, err = s.client.PutRecords(context.WithValue(ctx, exchangeKey{}, x), p.stream.put, putOptions)
 	sent = x.body.detach()
-	if err == nil && x.skipped {
-		out = nil
+	switch {
+	case err == nil:
+		s.room.answered(size)
+		if x.skipped {
+			out = nil
+		}
+	case sent && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		s.room.timedOut(size)
 	}
 	return out, sent, err
 }
@@ -250,6 +257,14 @@ func (p *put) stored(a, b int) {
 	}
 	p.stream.counters.count(p.entries[a:b], records)
 	p.stream.accepted.Store(time.Now().UnixNano())
+}
+
+// bytes is what the entries from a to b-1 count.
+func (p *put) bytes(a, b int) (n int) {
+	for _, e := range p.entries[a:b] {
+		n += e.bytes
+	}
+	return n
 }
 
 // fail fails the entries from a to b-1.

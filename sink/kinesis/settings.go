@@ -126,7 +126,7 @@ func (s *Sink) readSettings(ctx context.Context, st *stream) error {
 			s.log.Error("the stream is not written to", slog.String("stream", st.dest), slog.Any("error", err))
 		}
 	}
-	if s.cfg.Aggregate && set.openShards > s.cfg.Slots/2 {
+	if s.cfg.Aggregate && set.openShards > 1 && 2*set.openShards > s.cfg.Slots {
 		s.log.Warn("few hash slots for many shards: load will be uneven",
 			slog.String("stream", st.dest), slog.Int("shards", set.openShards), slog.Int("slots", s.cfg.Slots))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"log/slog"
+	"net/http"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,18 +17,20 @@ import (
 // Sink writes records to Kinesis streams. Make one with New; it is safe for
 // concurrent use, within what bridge.Sink demands of lanes.
 type Sink struct {
-	cfg      Config
-	client   *sdk.Client
-	region   string // for texts
-	endpoint string // for texts; empty for AWS's own
-	log      *slog.Logger
-	seed     maphash.Seed
-	slots    slots
-	compress *compressor // nil for none
+	cfg       Config
+	client    *sdk.Client
+	transport *http.Transport // nil when it is the caller's
+	region    string          // for texts
+	endpoint  string          // for texts; empty for AWS's own
+	log       *slog.Logger
+	seed      maphash.Seed
+	slots     slots
+	compress  *compressor // nil for none
 
 	streams streams
 	writes  sync.Pool // of *write
 	quota   quota
+	room    room
 	health  health
 
 	ctx    context.Context // of what goes on in the background, until Close
@@ -52,18 +55,19 @@ func New(cfg Config) (*Sink, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	client, err := newClient(cfg)
+	client, transport, err := newClient(cfg)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sink{
-		cfg: cfg, client: client, log: cfg.Logger, seed: maphash.MakeSeed(), slots: newSlots(cfg.Slots),
+		cfg: cfg, client: client, transport: transport, log: cfg.Logger, seed: maphash.MakeSeed(), slots: newSlots(cfg.Slots),
 		region: client.Options().Region, endpoint: aws.ToString(client.Options().BaseEndpoint),
 		streams: streams{byDest: make(map[string]*stream)},
 	}
 	if s.compress, err = newCompressor(cfg.Compression); err != nil {
 		return nil, err
 	}
+	s.room.init(cfg.MaxRequestBytes)
 	s.writes.New = func() any { return newWrite(s) }
 	if cfg.Stream != "" {
 		if s.streams.byDefault, err = s.streams.get(cfg.Stream); err != nil {
@@ -101,6 +105,9 @@ func (s *Sink) Write(ctx context.Context, b *bridge.Batch) error {
 // Close ends what goes on in the background. It is called after the last Write.
 func (s *Sink) Close(ctx context.Context) error {
 	s.cancel()
+	if s.transport != nil {
+		defer s.transport.CloseIdleConnections()
+	}
 	done := make(chan struct{})
 	go func() {
 		s.tasks.Wait()

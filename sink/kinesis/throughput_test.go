@@ -144,7 +144,7 @@ func TestOverloadedShardHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	for _, aggregate := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			const seconds = 10
+			const seconds = 5
 			server := service(t, 16, kinesistest.Limits{Throughput: true})
 			// Each shard is offered 600 records of 1 kB per second, and one of
 			// them 2,400 more, in many keys. A shard takes 1,000, and 1 MiB.
