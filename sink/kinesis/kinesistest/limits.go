@@ -62,11 +62,16 @@ func (l Limits) readThroughput() *throughput {
 // throughput limits a number of things and their bytes together.
 type throughput struct{ calls, bytes bucket }
 
-// take takes one thing of so many bytes, or nothing.
-func (t *throughput) take(now time.Time, bytes int64) bool {
+// has reports whether one thing of so many bytes could be taken.
+func (t *throughput) has(now time.Time, bytes int64) bool {
 	t.calls.fill(now)
 	t.bytes.fill(now)
-	if t.calls.level < 1 || t.bytes.level < float64(bytes) {
+	return t.calls.level >= 1 && t.bytes.level >= float64(bytes)
+}
+
+// take takes one thing of so many bytes, or nothing.
+func (t *throughput) take(now time.Time, bytes int64) bool {
+	if !t.has(now, bytes) {
 		return false
 	}
 	t.calls.level--

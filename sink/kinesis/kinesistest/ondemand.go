@@ -30,24 +30,16 @@ type peak struct {
 	rate float64
 }
 
-// takeDemand takes a record from the capacity of the whole stream.
-func (st *stream) takeDemand(now time.Time, bytes int64) bool {
+// followDemand ends the minute being measured, and raises the capacity.
+func (st *stream) followDemand(now time.Time) {
+	if st.mode != types.StreamModeOnDemand || !st.config.Limits.Throughput {
+		return
+	}
 	d := &st.demand
 	if d.capacity == 0 {
 		d.resize(float64(len(st.open)))
 		d.window = now
 	}
-	st.followDemand(now)
-	if !d.bucket.take(now, bytes) {
-		return false
-	}
-	d.bytes += bytes
-	return true
-}
-
-// followDemand ends the minute being measured, and raises the capacity.
-func (st *stream) followDemand(now time.Time) {
-	d := &st.demand
 	if passed := now.Sub(d.window); passed >= onDemandWindow {
 		d.candidates = append(d.candidates, peak{now.Add(onDemandReacts), float64(d.bytes) / passed.Seconds()})
 		d.window, d.bytes = now, 0
@@ -72,13 +64,20 @@ func (d *onDemand) resize(shards float64) {
 	}
 }
 
-// admit takes a record from the limits of its shard and stream.
+// admit takes a record from the limits of its shard and stream, of both or of
+// none.
 func (st *stream) admit(now time.Time, sh *shard, bytes int64) bool {
 	if sh.write == nil {
 		return true
 	}
-	if st.mode == types.StreamModeOnDemand && !st.takeDemand(now, bytes) {
+	if !sh.write.has(now, bytes) {
 		return false
+	}
+	if st.mode == types.StreamModeOnDemand {
+		if !st.demand.bucket.take(now, bytes) {
+			return false
+		}
+		st.demand.bytes += bytes
 	}
 	return sh.write.take(now, bytes)
 }

@@ -116,6 +116,7 @@ func errDryRun() error {
 // does not keep later ones out, not even of the same key.
 func (s *Server) putAll(st *stream, now time.Time, c *call, hashes []hashKey) *putReply {
 	st.stats.Requests++
+	st.followDemand(now)
 	reply := &putReply{results: make([]putResult, len(hashes)), encryption: st.encryption}
 	fs := s.faults.Load()
 	if fs != nil && !fs.onRecords {

@@ -31,7 +31,6 @@ type Server struct {
 	client   http.RoundTripper // of HTTPClient
 	done     chan struct{}     // closed by Close
 	close    sync.Once
-	disk     *disk
 
 	mu      sync.RWMutex
 	streams map[string]*stream

@@ -37,7 +37,7 @@ type stream struct {
 	nextAuto     int         // round robin of the AUTO distribution
 	calls        callLimits  // control-plane calls of this stream
 	demand       onDemand    // capacity of an on-demand stream
-	stats        StreamStats // but for what the shards count
+	stats        StreamStats // but for what the shards still there count
 }
 
 // settle lets time pass: it ends a CREATING or UPDATING state that is over and
@@ -59,7 +59,13 @@ func (st *stream) settle(now time.Time) {
 		return !sh.isOpen() && sh.log.len() == 0 && sh.closed.Before(horizon)
 	}
 	if slices.ContainsFunc(st.shards, expired) {
-		st.shards = slices.DeleteFunc(st.shards, expired)
+		st.shards = slices.DeleteFunc(st.shards, func(sh *shard) bool {
+			if !expired(sh) {
+				return false
+			}
+			st.stats.addAll(sh.stats)
+			return true
+		})
 		st.saveMeta()
 	}
 }

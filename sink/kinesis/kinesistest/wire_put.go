@@ -16,7 +16,7 @@ import (
 func scanPutRecords(body []byte) (*kinesis.PutRecordsInput, bool) {
 	p := putScanner{b: body}
 	in := &kinesis.PutRecordsInput{}
-	if !p.object(func(name string) bool { return p.member(in, name) }) || !p.end() || p.entries == nil {
+	if !p.object(func(name []byte) bool { return p.member(in, name) }) || !p.end() || p.entries == nil {
 		return nil, false
 	}
 	in.Records = p.records()
@@ -41,8 +41,8 @@ func (s span) absent() bool { return s.end < 0 }
 
 var noSpan = span{0, -1}
 
-func (p *putScanner) member(in *kinesis.PutRecordsInput, name string) bool {
-	switch name {
+func (p *putScanner) member(in *kinesis.PutRecordsInput, name []byte) bool {
+	switch string(name) {
 	case "Records":
 		return p.entries == nil && p.list(p.entry)
 	case "StreamName":
@@ -55,8 +55,8 @@ func (p *putScanner) member(in *kinesis.PutRecordsInput, name string) bool {
 
 func (p *putScanner) entry() bool {
 	e := putSpan{noSpan, noSpan, noSpan}
-	ok := p.object(func(name string) bool {
-		switch name {
+	ok := p.object(func(name []byte) bool {
+		switch string(name) {
 		case "Data":
 			return e.data.absent() && p.blob(&e.data)
 		case "PartitionKey":
@@ -114,7 +114,7 @@ func plain(s []byte) bool {
 	return utf8.Valid(s)
 }
 
-func (p *putScanner) object(member func(name string) bool) bool {
+func (p *putScanner) object(member func(name []byte) bool) bool {
 	if !p.take('{') {
 		return false
 	}
@@ -123,7 +123,7 @@ func (p *putScanner) object(member func(name string) bool) bool {
 	}
 	for {
 		name, ok := p.string()
-		if !ok || !p.take(':') || !member(string(name)) {
+		if !ok || !p.take(':') || !member(name) {
 			return false
 		}
 		if !p.take(',') {
