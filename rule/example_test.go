@@ -57,7 +57,7 @@ func ExampleSyntaxError() {
 		fmt.Println(line, column)
 	}
 	// Output:
-	// 1:26: expected a comma or FROM, found FORM
+	// 1:26: expected a comma or FROM, found FORM (did you mean FROM?)
 	//   SELECT payload.temp AS t FORM "t/#"
 	//                            ^^^^
 	// 1 26

@@ -191,18 +191,18 @@ var examples = map[string]any{
 	"clean_start":         true,
 	"client_attrs":        map[string]any{"test": "example"},
 	"clientid":            "c_emqx",
-	"conn_props":          map[string]any{},
+	"conn_props":          exampleProps(map[string]any{"Session-Expiry-Interval": int64(7200), "Receive-Maximum": int64(32)}),
 	"connected_at":        int64(1645003578536),
 	"deactivated_at":      int64(1645003578536),
 	"details":             map[string]any{"some_key_that_is_not_a_known_atom": "yes"},
-	"disconn_props":       map[string]any{"User-Property": map[string]any{"foo": "bar"}},
+	"disconn_props":       exampleProps(map[string]any{"Reason-Code": int64(0), "Reason-String": "Redirect to another server"}),
 	"disconnected_at":     int64(1645003578536),
 	"dup":                 false,
 	"expiry_interval":     int64(3600),
-	"flags":               map[string]any{"dup": false, "retain": false},
+	"flags":               map[string]any{},
 	"from_clientid":       "c_emqx_1",
 	"from_username":       "u_emqx_1",
-	"id":                  "5C091A6FA1F3B0A1",
+	"id":                  "0005F8F84FFFAD7A2C1F0000000A0001",
 	"is_anonymous":        false,
 	"is_bridge":           false,
 	"is_superuser":        true,
@@ -216,8 +216,8 @@ var examples = map[string]any{
 	"peername":            "192.168.0.10:56431",
 	"proto_name":          "MQTT",
 	"proto_ver":           int64(5),
-	"pub_props":           map[string]any{"User-Property": map[string]any{}},
-	"puback_props":        map[string]any{"Reason-Code": int64(0)},
+	"pub_props":           exampleProps(map[string]any{"Payload-Format-Indicator": int64(0), "Message-Expiry-Interval": int64(30)}),
+	"puback_props":        exampleProps(map[string]any{"Reason-String": "OK"}),
 	"publish_received_at": int64(1645003578536),
 	"qos":                 int64(1),
 	"reason":              "normal",
@@ -227,12 +227,19 @@ var examples = map[string]any{
 	"retain":              false,
 	"server":              "192.168.0.10:1883",
 	"sockname":            "0.0.0.0:1883",
-	"sub_props":           map[string]any{},
+	"sub_props":           exampleProps(map[string]any{}),
 	"topic":               exampleTopic,
 	"transformation":      "my_transformation",
-	"unsub_props":         map[string]any{},
+	"unsub_props":         exampleProps(map[string]any{}),
 	"username":            "u_emqx",
 	"validation":          "my_validation",
+}
+
+// exampleProps adds user properties to other MQTT 5 properties.
+func exampleProps(props map[string]any) map[string]any {
+	props["User-Property"] = map[string]any{"foo": "bar"}
+	props["User-Property-Pairs"] = []any{map[string]any{"key": "foo", "value": "bar"}}
+	return props
 }
 
 // SyntaxErrors returns the faults of the statement that err holds.

@@ -1,6 +1,11 @@
 package sqlparse
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+)
 
 const (
 	// MaxLength is the highest length of a statement in bytes.
@@ -162,8 +167,11 @@ func (p *parser) statement() *Statement {
 func (p *parser) from(s *Statement) {
 	if p.err == nil && !p.keyword("FROM") {
 		hint := ""
-		if p.peek().kind == tEOF {
+		switch {
+		case p.peek().kind == tEOF:
 			hint = `name the topics: FROM "t/#"`
+		case misspelt(p.peek().text, "FROM") || misspelt(p.tokens[p.at-1].text, "FROM"):
+			hint = "did you mean FROM?"
 		}
 		p.unexpected("a comma or FROM", hint)
 	}
@@ -179,6 +187,16 @@ func (p *parser) from(s *Statement) {
 			break
 		}
 	}
+}
+
+// misspelt reports whether text has the letters of word in another order.
+func misspelt(text, word string) bool {
+	letters := func(s string) []byte {
+		b := []byte(strings.ToUpper(s))
+		slices.Sort(b)
+		return b
+	}
+	return bytes.Equal(letters(text), letters(word))
 }
 
 func (p *parser) fields() []Field {

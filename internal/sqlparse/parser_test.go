@@ -54,6 +54,8 @@ func TestErrors(t *testing.T) {
 		`BAD`:                                 `1:1: expected SELECT or FOREACH, found BAD`,
 		`SELECT FROM t`:                       `1:8: expected an expression, found FROM`,
 		`SELECT *`:                            `1:9: expected a comma or FROM, found the end of the statement (name the topics: FROM "t/#")`,
+		`SELECT a FORM t`:                     `1:15: expected a comma or FROM, found t (did you mean FROM?)`,
+		`SELECT a AS b FORM t`:                `1:15: expected a comma or FROM, found FORM (did you mean FROM?)`,
 		`SELECT a FROM`:                       `1:14: expected a topic filter`,
 		`SELECT a FROM t/#`:                   `1:17: unexpected # (comments start with --)`,
 		`SELECT a FROM t WHERE`:               `1:22: expected an expression`,
