@@ -5,7 +5,11 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/binary"
+	"hash/adler32"
+	"hash/crc32"
 	"io"
+	"math/bits"
 	"strings"
 
 	"github.com/sluiceio/sluice/internal/value"
@@ -15,7 +19,7 @@ func compressFunctions() []Function {
 	return []Function{
 		{
 			Name: "gzip", Args: params("b", String), Min: 1, Pure: true, Doc: "Bytes compressed in the gzip format.",
-			Call:     compress(func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }),
+			Call:     compress(gzipFormat),
 			Examples: []Example{{Expr: "gunzip(gzip('abc'))", Result: `"abc"`}},
 		},
 		{
@@ -25,10 +29,7 @@ func compressFunctions() []Function {
 		},
 		{
 			Name: "zip", Args: params("b", String), Min: 1, Pure: true, Doc: "Bytes compressed as a bare DEFLATE stream.",
-			Call: compress(func(w io.Writer) io.WriteCloser {
-				z, _ := flate.NewWriter(w, flate.DefaultCompression) // the level is valid
-				return z
-			}),
+			Call:     compress(rawFormat),
 			Examples: []Example{{Expr: "unzip(zip('abc'))", Result: `"abc"`}},
 		},
 		{
@@ -38,7 +39,7 @@ func compressFunctions() []Function {
 		},
 		{
 			Name: "zip_compress", Args: params("b", String), Min: 1, Pure: true, Doc: "Bytes compressed in the zlib format.",
-			Call:     compress(func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }),
+			Call:     compress(zlibFormat),
 			Examples: []Example{{Expr: "zip_uncompress(zip_compress('abc'))", Result: `"abc"`}},
 		},
 		{
@@ -49,19 +50,79 @@ func compressFunctions() []Function {
 	}
 }
 
-func compress(open func(io.Writer) io.WriteCloser) Func {
+// format is a wrapping of a DEFLATE stream.
+type format struct {
+	head string
+	tail func(dst []byte, content string) []byte
+}
+
+var (
+	rawFormat  = format{"", func(dst []byte, _ string) []byte { return dst }}
+	zlibFormat = format{"\x78\x9c", func(dst []byte, s string) []byte { // RFC 1950
+		return binary.BigEndian.AppendUint32(dst, adler32.Checksum(bytesOf(s)))
+	}}
+	gzipFormat = format{"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", func(dst []byte, s string) []byte { // RFC 1952, from Unix
+		dst = binary.LittleEndian.AppendUint32(dst, crc32.ChecksumIEEE(bytesOf(s)))
+		return binary.LittleEndian.AppendUint32(dst, uint32(len(s)))
+	}}
+)
+
+func compress(f format) Func {
 	return func(c *Ctx, args []value.Value) (value.Value, error) {
 		s := args[0].AsString()
-		out := bytes.NewBuffer(c.Arena.Buffer(len(s)/2 + 64))
-		w := open(out)
-		if _, err := io.WriteString(w, s); err != nil {
+		b, err := c.Env.deflate(append(c.Arena.Buffer(len(s)/2+64), f.head...), s)
+		if err != nil {
 			return value.Undefined(), err
 		}
-		if err := w.Close(); err != nil {
-			return value.Undefined(), err
-		}
-		return c.keep(out.Bytes())
+		return c.keep(f.tail(b, s))
 	}
+}
+
+// singleBlock is the length up to which compress/flate writes one block: it
+// collects 16,384 symbols at most.
+const singleBlock = 1<<14 - 1
+
+// deflate appends s as a DEFLATE stream (RFC 1951).
+func (e *Env) deflate(dst []byte, s string) ([]byte, error) {
+	if s == "" {
+		return append(dst, 3, 0), nil
+	}
+	start := len(dst)
+	out := bytes.NewBuffer(dst)
+	w, _ := e.deflaters.Get().(*flate.Writer)
+	if w == nil {
+		w, _ = flate.NewWriter(out, flate.DefaultCompression) // the level is valid
+	}
+	defer e.deflaters.Put(w) // it is large
+	w.Reset(out)
+	if _, err := io.WriteString(w, s); err != nil {
+		return dst, err
+	}
+	if err := w.Close(); err != nil {
+		return dst, err
+	}
+	if len(s) > singleBlock {
+		return out.Bytes(), nil
+	}
+	return finishBlock(out.Bytes(), start), nil
+}
+
+// finishBlock takes the empty block away that compress/flate puts at the end of a
+// stream, as zlib does not, and marks the only block before it as the last one. The
+// empty block is a one bit, two zero bits, zero bits up to a byte's end, and four
+// bytes for its length.
+func finishBlock(b []byte, start int) []byte {
+	last := len(b) - 5
+	if b[last] == 0 {
+		last--
+	}
+	mark := bits.Len8(b[last]) - 1
+	b[last] &^= 1 << mark
+	b[start] |= 1
+	if mark == 0 {
+		last--
+	}
+	return b[:last+1]
 }
 
 // uncompress stops when the content exceeds the arena's limit, so that a few bytes

@@ -3,6 +3,7 @@ package builtin
 import (
 	"math/rand/v2"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/sluiceio/sluice/internal/value"
@@ -64,6 +65,8 @@ type Env struct {
 	programs cache[*program]
 	store    store
 	environ  store
+	// deflaters are idle *flate.Writer, which are costly to make.
+	deflaters sync.Pool
 }
 
 // NewEnv returns an Env with the configuration's limits.

@@ -7,3 +7,5 @@
 // bytes that are no text only because of how it is made, the function does the
 // obvious thing instead, and its doc says so.
 package builtin
+
+//go:generate go test -run ^TestReference$ -args -update

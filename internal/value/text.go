@@ -42,7 +42,7 @@ func (v Value) Text(a *Arena) string {
 // without trailing zeros but with at least one decimal unless decimals is 0.
 func AppendDecimals(dst []byte, f float64, decimals int) []byte {
 	start := len(dst)
-	if decimals >= 10 && math.Abs(f) < 1e5 {
+	if decimals == 10 && math.Abs(f) < 1e5 {
 		// The shortest form is the rounded one too when it has few decimals; only
 		// then is it quicker.
 		dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
@@ -56,7 +56,7 @@ func AppendDecimals(dst []byte, f float64, decimals int) []byte {
 		switch n := len(dst) - point - 1; {
 		case n < 0:
 			return append(dst, ".0"...)
-		case n <= 10:
+		case n <= decimals:
 			return dst
 		}
 		dst = dst[:start]
