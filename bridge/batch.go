@@ -94,7 +94,7 @@ func (b *Batch) Keep(buf []byte) []byte {
 // Attrs returns room for n attributes that lives as long as the batch.
 func (b *Batch) Attrs(n int) []Attr {
 	if cap(b.attrs)-len(b.attrs) < n {
-		b.attrs = make([]Attr, 0, max(64, n))
+		b.attrs = make([]Attr, 0, max(64, n, 2*cap(b.attrs)))
 	}
 	at := len(b.attrs)
 	b.attrs = b.attrs[:at+n]

@@ -1,0 +1,125 @@
+package bridge
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestBatchMemoryIsNotShared(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var b Batch
+		for range 2 {
+			var kept, want [][]byte
+			for _, n := range rapid.SliceOfN(rapid.IntRange(0, 30_000), 0, 40).Draw(t, "sizes") {
+				text := bytes.Repeat([]byte{byte(len(kept))}, n)
+				kept = append(kept, b.Keep(append(b.AvailableBuffer(), text...)))
+				want = append(want, text)
+			}
+			for i := range kept {
+				require.True(t, bytes.Equal(want[i], kept[i]), "buffer %d", i)
+				require.Equal(t, len(kept[i]), cap(kept[i]))
+			}
+			b.Reset()
+		}
+	})
+}
+
+func TestBatchDoesNotAllocate(t *testing.T) {
+	var b Batch
+	data := make([]byte, 100)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		for range 200 {
+			attrs := b.Attrs(1)
+			attrs[0] = Attr{"name", data}
+			b.Add(Record{Key: b.Keep(append(b.AvailableBuffer(), data...)), Attrs: attrs})
+		}
+		b.Reset()
+	}))
+}
+
+func TestMarks(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("cause")
+	for mark, err := range map[error]error{
+		ErrPermanent:   Permanent(cause),
+		ErrThrottled:   Throttled(cause, 0),
+		ErrUnavailable: Unavailable(cause),
+		ErrAmbiguous:   Ambiguous(cause),
+	} {
+		require.ErrorIs(t, err, mark)
+		require.ErrorIs(t, err, cause)
+		require.Equal(t, "cause", err.Error())
+	}
+	require.NoError(t, Permanent(nil))
+	var b *BatchError
+	require.NoError(t, b.ErrorOrNil())
+	failed := new(BatchError)
+	failed.Fail(3, cause)
+	failed.Fail(1, Permanent(cause))
+	require.Equal(t, 1, failed.Failed[0].Index, "ordered by index")
+	require.ErrorIs(t, failed.ErrorOrNil(), ErrPermanent)
+}
+
+func TestTimersFireInOrder(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var h timers
+		live := map[*timed]bool{}
+		for _, n := range rapid.SliceOfN(rapid.IntRange(-20, 100), 1, 200).Draw(t, "ops") {
+			if n < 0 {
+				for x := range live {
+					h.remove(x)
+					delete(live, x)
+					break
+				}
+				continue
+			}
+			x := &timed{due: time.Duration(n)}
+			h.add(x)
+			live[x] = true
+		}
+		last := time.Duration(-1)
+		for len(h) > 0 {
+			x := h[0]
+			require.GreaterOrEqual(t, x.due, last)
+			require.True(t, live[x])
+			last = x.due
+			h.remove(x)
+			require.False(t, x.pending())
+		}
+	})
+}
+
+func TestNodePoolClasses(t *testing.T) {
+	t.Parallel()
+	p := nodePool{limit: 1 << 20}
+	for _, size := range []int{0, 1, 64, 65, 1000, 65_536, 65_537, 1 << 20} {
+		n := p.get(&Record{Key: make([]byte, 0), Data: make([]byte, size)}, nil, false)
+		require.Len(t, n.rec.Data, size)
+		require.NotNil(t, n.rec.Key)
+		require.Nil(t, n.rec.HashKey)
+		require.GreaterOrEqual(t, cap(n.buf), size)
+		p.put(n)
+	}
+	require.LessOrEqual(t, p.bytes, p.limit)
+	again := p.get(&Record{Data: make([]byte, 60)}, nil, false)
+	require.Nil(t, again.delivery.acker)
+	require.Empty(t, again.rec.Key)
+}
+
+func TestHistogram(t *testing.T) {
+	t.Parallel()
+	var h Histogram
+	require.Zero(t, h.Quantile(0.5))
+	for i := range 1000 {
+		h.add(time.Duration(i) * 1000 * 1000)
+	}
+	require.InDelta(t, 500e6, float64(h.Quantile(0.5)), 30e6)
+	require.EqualValues(t, 999e6, h.Quantile(1))
+}
