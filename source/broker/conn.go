@@ -34,6 +34,7 @@ type conn struct {
 	will     *packets.Packet
 	willWait time.Duration
 
+	requestID  uint16             // of the SUBSCRIBE or UNSUBSCRIBE packet at hand
 	disconnect packets.Properties // of the client's DISCONNECT packet
 
 	wmu sync.Mutex // one write at a time

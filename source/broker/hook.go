@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -195,10 +196,27 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		}
 	case packets.Pingreq:
 		h.src.emitPing(c)
+	case packets.Subscribe, packets.Unsubscribe:
+		c.requestID = pk.PacketID
+		if pk.PacketID != 0 {
+			pk.PacketID = unusedID(cl.State.Inflight)
+		}
 	case packets.Disconnect:
 		c.disconnect = pk.Properties
 	}
 	return pk, nil
+}
+
+// unusedID returns a packet identifier that no message to the client has. The
+// server refuses a SUBSCRIBE packet with the identifier of one, although the two
+// directions have nothing to do with each other.
+func unusedID(in *mqtt.Inflight) uint16 {
+	for {
+		id := uint16(1 + rand.IntN(math.MaxUint16))
+		if _, used := in.Get(id); !used {
+			return id
+		}
+	}
 }
 
 // closing makes the server close the connection after an error: of all errors
@@ -210,10 +228,16 @@ func closing(err error) error {
 	return packets.ErrRejectPacket
 }
 
-// OnPacketEncode tells MQTT 5 clients what the server keeps to itself.
-func (h *hook) OnPacketEncode(_ *mqtt.Client, pk packets.Packet) packets.Packet {
-	if pk.FixedHeader.Type == packets.Connack {
+// OnPacketEncode tells MQTT 5 clients what the server keeps to itself, and puts
+// back the packet identifier that OnPacketRead has replaced.
+func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	switch pk.FixedHeader.Type {
+	case packets.Connack:
 		pk.Properties.MaximumPacketSize = uint32(h.src.cfg.Limits.PacketBytes)
+	case packets.Suback, packets.Unsuback:
+		if c := connOf(cl); c != nil {
+			pk.PacketID = c.requestID
+		}
 	}
 	return pk
 }
@@ -237,9 +261,9 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	}
 	for i := range pk.Filters {
 		filter := pk.Filters[i].Filter
-		_, plain, _ := topic.Share(filter)
+		_, plain, shared := topic.Share(filter)
 		switch {
-		case topic.ValidateFilter(filter) != nil:
+		case topic.ValidateFilter(filter) != nil, !shared && mqtt.IsSharedFilter(filter): // "$SHARE/…" is the server's own
 			pk.Filters[i].Filter = "" // refused as invalid
 		case !h.src.allowed(c, Subscribe, plain):
 			pk.Filters[i].Filter = deniedFilter
