@@ -82,7 +82,7 @@ func (c *compiler) selects(stmt *sqlparse.Statement) {
 	p.fields = c.fields(s, s.selected, stmt.Fields)
 	s.complete = true
 	if stmt.Where != nil {
-		p.where = c.cond(s, stmt.Where, true)
+		p.where = c.cond(s, stmt.Where, asClause)
 	}
 	p.slots[frameSelect] = len(s.selected.slots)
 	p.row = selectRow(s.selected)
@@ -97,11 +97,11 @@ func (c *compiler) foreach(stmt *sqlparse.Statement) {
 	item := c.items(s, last)
 	s.complete = true
 	if stmt.Where != nil {
-		p.where = c.cond(s, stmt.Where, true)
+		p.where = c.cond(s, stmt.Where, asClause)
 	}
 	s.item = item
 	if stmt.InCase != nil {
-		p.incase = c.cond(s, stmt.InCase, true)
+		p.incase = c.cond(s, stmt.InCase, asClause)
 	}
 	if stmt.Do == nil {
 		p.row = itemRow(s.selected, item)

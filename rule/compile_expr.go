@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/sluiceio/sluice/internal/sqlparse"
@@ -46,7 +47,7 @@ func (c *compiler) expr(s *scope, x sqlparse.Expr) expr {
 			return c.fold(x, &arithExpr{x.Op, p, q}, p, q)
 		}
 	}
-	k := c.cond(s, x, false)
+	k := c.cond(s, x, asValue)
 	if known, ok := k.(constCond); ok {
 		return &constant{value.Bool(bool(known))}
 	}
@@ -82,7 +83,7 @@ func (c *compiler) caseOf(s *scope, x *sqlparse.Case) expr {
 	if x.Operand == nil {
 		e := &caseExpr{}
 		for _, w := range x.Whens {
-			e.conds = append(e.conds, c.cond(s, w.Cond, true))
+			e.conds = append(e.conds, c.cond(s, w.Cond, asBranch))
 			e.thens = append(e.thens, c.expr(s, w.Then))
 		}
 		if x.Else != nil {
@@ -143,19 +144,30 @@ var compareOps = map[sqlparse.Op]value.Op{
 	sqlparse.OpLe: value.Le, sqlparse.OpGt: value.Gt, sqlparse.OpGe: value.Ge,
 }
 
-// cond compiles a condition. In a clause that is one, EMQX takes only what is
-// written as a condition: a column by itself fails, also when it holds true. Where
-// a value is wanted (strict is false) a boolean is good enough.
-func (c *compiler) cond(s *scope, x sqlparse.Expr, strict bool) cond {
+// use is where a condition stands. In a clause that wants one, EMQX takes only what
+// is written as a condition: a column by itself fails, also when it holds true.
+type use uint8
+
+const (
+	asValue  use = iota // where a value is wanted: any boolean will do
+	asBranch            // a condition that may not be reached
+	asClause            // a condition that is evaluated each time
+)
+
+// second is the use of the second operand of AND or OR.
+func (u use) second() use { return min(u, asBranch) }
+
+// cond compiles a condition.
+func (c *compiler) cond(s *scope, x sqlparse.Expr, u use) cond {
 	switch x := x.(type) {
 	case *sqlparse.Bool:
 		return constCond(x.Value)
 	case *sqlparse.Binary:
 		switch {
 		case x.Op == sqlparse.OpAnd:
-			return &andCond{c.cond(s, x.X, strict), c.cond(s, x.Y, strict)}
+			return &andCond{c.cond(s, x.X, u), c.cond(s, x.Y, u.second())}
 		case x.Op == sqlparse.OpOr:
-			return &orCond{c.cond(s, x.X, strict), c.cond(s, x.Y, strict)}
+			return &orCond{c.cond(s, x.X, u), c.cond(s, x.Y, u.second())}
 		case x.Op.Comparison():
 			p, q := c.expr(s, x.X), c.expr(s, x.Y)
 			if x.Op == sqlparse.OpMatch {
@@ -174,13 +186,23 @@ func (c *compiler) cond(s *scope, x sqlparse.Expr, strict bool) cond {
 	case *sqlparse.Call, *sqlparse.Case:
 		return &valueCond{c.expr(s, x)}
 	case *sqlparse.Path:
-		if strict {
-			name := x.String()
-			return c.refuseOrFail(x.Span, name+" by itself is not a condition", "compare it: "+name+" = true")
+		if u == asValue {
+			return &valueCond{c.expr(s, x)}
 		}
-		return &valueCond{c.expr(s, x)}
+		name := x.String()
+		return c.noCond(u, x.Span, name+" by itself is not a condition", "compare it: "+name+" = true")
 	}
-	return c.refuseOrFail(x.Pos(), "a "+kindOf(x)+" is not a condition", "compare it with something")
+	return c.noCond(u, x.Pos(), "a "+kindOf(x)+" is not a condition", "compare it with something")
+}
+
+// noCond refuses what is no condition. In a branch that EMQX may never come to it
+// is a warning, since a rule that works there should not be refused here.
+func (c *compiler) noCond(u use, span sqlparse.Span, msg, hint string) cond {
+	if u == asClause {
+		return c.refuseOrFail(span, msg, hint)
+	}
+	c.warn(span, msg, hint)
+	return &failExpr{errors.New(msg)}
 }
 
 // not compiles NOT: of a condition its opposite, of another value whether it is
@@ -190,7 +212,7 @@ func (c *compiler) not(s *scope, x *sqlparse.Unary) cond {
 	case *sqlparse.Path, *sqlparse.Call, *sqlparse.Case, *sqlparse.String, *sqlparse.Int, *sqlparse.Float, *sqlparse.List, *sqlparse.Range:
 		return &notValueCond{c.expr(s, y)}
 	default:
-		k := c.cond(s, y, false)
+		k := c.cond(s, y, asValue)
 		if known, ok := k.(constCond); ok {
 			return !known
 		}

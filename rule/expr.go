@@ -114,6 +114,9 @@ func (e *listExpr) eval(r *run) (value.Value, error) {
 	list := r.arena.Values(len(e.elems))
 	for i, x := range e.elems {
 		v, err := x.eval(r)
+		if err == nil {
+			err = r.arena.Charge(v)
+		}
 		if err != nil {
 			return v, err
 		}

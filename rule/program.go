@@ -70,6 +70,9 @@ func (a *assignment) nested(r *run, v value.Value) (value.Value, error) {
 			return base, fmt.Errorf("%w: %w", errPayloadNotJSON, err)
 		}
 	}
+	if err := r.arena.Charge(v); err != nil {
+		return v, err
+	}
 	return r.put(base, a.steps, v), nil
 }
 

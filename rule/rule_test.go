@@ -200,6 +200,18 @@ func TestLimits(t *testing.T) {
 	require.NoError(t, r.Apply(new(bridge.Batch), message(`{"a":"x","b":"y"}`)))
 	require.ErrorContains(t, r.Apply(new(bridge.Batch), message(`{"a":"`+strings.Repeat("x", 500)+`"}`)), "the limit is 1000 bytes")
 
+	// Lists that share their elements are as large as they look.
+	fields := "payload AS f0"
+	for i := range 40 {
+		fields += fmt.Sprintf(", [f%d, f%d] AS f%d", i, i, i+1)
+	}
+	require.ErrorContains(t, newRule(t, "SELECT "+fields+" FROM t", rule.Action{}).Apply(new(bridge.Batch), message(`{}`)), "the limit is")
+	fields = "1 AS a.x"
+	for i := range 40 {
+		fields += fmt.Sprintf(", a AS a.y%d", i)
+	}
+	require.ErrorContains(t, newRule(t, "SELECT "+fields+" FROM t", rule.Action{}).Apply(new(bridge.Batch), message(`{}`)), "the limit is")
+
 	require.ErrorContains(t, rule.EngineConfig{Limits: rule.Limits{Rows: -1}}.Validate(), "Limits.Rows")
 }
 
