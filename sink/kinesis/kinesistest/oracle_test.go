@@ -141,7 +141,7 @@ func TestConsumeFollowsLineage(t *testing.T) {
 			require.NoError(rt, err)
 		}
 		var got []kinesistest.UserRecord
-		for u, err := range kinesistest.Consume(t.Context(), srv.Client(), "s", kinesistest.ConsumeConfig{}) {
+		for u, err := range kinesistest.Consume(t.Context(), srv, "s", kinesistest.ConsumeConfig{}) {
 			require.NoError(rt, err)
 			got = append(got, u)
 		}
