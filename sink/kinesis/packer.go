@@ -99,6 +99,7 @@ func (k *packer) prepare(p *put, r *bridge.Record) ([]byte, error) {
 		problem = fmt.Sprintf("data and key have %d bytes, the stream takes at most %d", size, p.maxRecord)
 	}
 	if problem != "" {
+		p.stream.counters.fail(rejected, "", 1)
 		return nil, bridge.Permanent(&Error{Stream: p.stream.dest, Message: problem})
 	}
 	return data, nil

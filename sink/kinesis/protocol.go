@@ -75,8 +75,10 @@ func (p protocol) DeserializeResponse(
 		return nil
 	}
 	_ = resp.Body.Close()
-	resp.Body = io.NopCloser(reply)
-	return p.ClientProtocol.DeserializeResponse(ctx, op, types, resp, out)
+	resp.Body = io.NopCloser(bytes.NewReader(reply.Bytes()))
+	err := p.ClientProtocol.DeserializeResponse(ctx, op, types, resp, out)
+	resp.Body = http.NoBody // the SDK empties it later, when reply has other uses
+	return err
 }
 
 // nothingFailed looks for "FailedRecordCount":0. Inside a JSON string the quotes
