@@ -123,3 +123,33 @@ func TestHistogram(t *testing.T) {
 	require.InDelta(t, 500e6, float64(h.Quantile(0.5)), 30e6)
 	require.EqualValues(t, 999e6, h.Quantile(1))
 }
+
+func TestLaneTableLikeMap(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var table laneTable
+		want := map[uint64]*lane{}
+		ids := rapid.Uint64Range(0, rapid.SampledFrom([]uint64{10, 300, 1 << 60}).Draw(t, "range"))
+		for _, id := range rapid.SliceOfN(ids, 0, 500).Draw(t, "ids") {
+			require.Same(t, want[id], table.get(id))
+			if want[id] != nil {
+				table.remove(id)
+				delete(want, id)
+				continue
+			}
+			want[id] = &lane{id: id}
+			table.add(want[id])
+		}
+		require.Equal(t, len(want), table.len)
+		n := 0
+		for l := range table.all() {
+			require.Same(t, want[l.id], l)
+			n++
+		}
+		require.Equal(t, len(want), n)
+		for id := range want {
+			table.remove(id)
+		}
+		require.LessOrEqual(t, len(table.slots), idleLaneTable)
+	})
+}

@@ -8,7 +8,7 @@ func (q *queue) drain(ctx context.Context) error {
 	q.mu.Lock()
 	q.draining = true
 	now := q.env.now()
-	for _, l := range q.lanes {
+	for l := range q.lanes.all() {
 		if l.state == laneWaiting {
 			q.timers.remove(&l.timed)
 			q.makeReady(l, now)
@@ -52,7 +52,7 @@ func (q *queue) abort() {
 
 // purge empties the lanes of all records that are not in a Write.
 func (q *queue) purge(list []settlement) []settlement {
-	for _, l := range q.lanes {
+	for l := range q.lanes.all() {
 		for n := l.afterFlying(); n != nil; n = l.afterFlying() {
 			q.unlink(l, n)
 			q.stats.Dropped.Stopped++

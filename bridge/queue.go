@@ -29,7 +29,7 @@ type queue struct {
 	mu                 sync.Mutex
 	work               sync.Cond // a writer may have something to do
 	space              sync.Cond // there may be room
-	lanes              map[uint64]*lane
+	lanes              laneTable
 	groups             map[uint64]*group
 	freeLanes          *lane
 	pool               nodePool
@@ -68,7 +68,6 @@ func newQueue(name string, sink Sink, cfg QueueConfig, env *environment) *queue 
 		sink:   sink,
 		env:    env,
 		log:    env.log.With(slog.String("sink", name)),
-		lanes:  make(map[uint64]*lane),
 		groups: make(map[uint64]*group),
 		health: Health{State: Connecting, Since: time.Now()},
 	}
@@ -129,7 +128,7 @@ func (q *queue) add(it *item, failed []failure) []failure {
 	}
 	q.nextSeq++
 	n.seq = q.nextSeq
-	l := q.lanes[n.rec.Lane]
+	l := q.lanes.get(n.rec.Lane)
 	if l == nil {
 		l = q.newLane(n)
 	}
@@ -251,7 +250,7 @@ func (q *queue) newLane(n *node) *lane {
 	}
 	g.lanes++
 	l.group = g
-	q.lanes[l.id] = l
+	q.lanes.add(l)
 	return l
 }
 
@@ -264,7 +263,7 @@ func (q *queue) freeLane(l *lane) {
 	if g.lanes == 0 && g.window == 0 && !g.pending() && !g.queued {
 		delete(q.groups, g.id)
 	}
-	delete(q.lanes, l.id)
+	q.lanes.remove(l.id)
 	*l = lane{next: q.freeLanes}
 	l.timed.lane = l
 	q.freeLanes = l

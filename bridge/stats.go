@@ -140,7 +140,7 @@ func (q *queue) snapshot() SinkStats {
 	s := q.stats
 	s.Queuing = q.records - s.Inflight
 	s.QueuingBytes = q.bytes
-	s.Lanes = len(q.lanes)
+	s.Lanes = q.lanes.len
 	s.MaxRecords, s.MaxBytes = q.cfg.MaxRecords, q.cfg.MaxBytes
 	s.Health = q.health
 	return s
