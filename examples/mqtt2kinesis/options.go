@@ -54,7 +54,9 @@ func (o *options) define(f *flag.FlagSet) {
 	f.StringVar(&o.endpoint, "endpoint", "", "`URL` of Kinesis where it is not AWS's own")
 	f.StringVar(&o.region, "region", "", "AWS region (default what the AWS configuration says)")
 	f.BoolVar(&o.aggregate, "aggregate", false, "pack many messages into one record, as the Kinesis Producer Library does")
-	f.TextVar(&o.ordering, "ordering", kinesis.Strict, "strict, or relaxed for the throughput of single keys")
+	f.Func("ordering", "strict (default), or relaxed for the throughput of single keys", func(text string) error {
+		return o.ordering.UnmarshalText([]byte(text))
+	})
 	f.IntVar(&o.slots, "slots", 64, "with -aggregate: hash slots, a power of two, at least four times the shards")
 
 	f.DurationVar(&o.linger, "linger", 5*time.Millisecond, "how long a record may wait for a request to fill while another is under way")

@@ -10,12 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// programs is where the examples are built, once.
+// programs is where the examples are built, once each.
 var programs struct {
-	once sync.Once
-	dir  string
-	err  error
-	log  []byte
+	mu    sync.Mutex
+	dir   string
+	built map[string]string
 }
 
 func TestMain(m *testing.M) {
@@ -29,16 +28,23 @@ func TestMain(m *testing.M) {
 // example returns the path of an example program.
 func example(t *testing.T, name string) string {
 	t.Helper()
-	programs.once.Do(func() {
-		if programs.dir, programs.err = os.MkdirTemp("", "sluice-examples"); programs.err != nil {
-			return
-		}
-		build := exec.Command("go", "build", "-o", programs.dir+string(filepath.Separator), "./examples/...")
-		build.Dir = projectRoot()
-		programs.log, programs.err = build.CombinedOutput()
-	})
-	require.NoError(t, programs.err, "%s", programs.log)
-	return filepath.Join(programs.dir, name)
+	programs.mu.Lock()
+	defer programs.mu.Unlock()
+	if path, ok := programs.built[name]; ok {
+		return path
+	}
+	if programs.dir == "" {
+		dir, err := os.MkdirTemp("", "sluice-examples")
+		require.NoError(t, err)
+		programs.dir, programs.built = dir, map[string]string{}
+	}
+	path := filepath.Join(programs.dir, name)
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./examples/"+name)
+	build.Dir = projectRoot()
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	programs.built[name] = path
+	return path
 }
 
 // startBridge starts mqtt2kinesis and waits until it says that it is ready. All

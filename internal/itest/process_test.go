@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +20,7 @@ import (
 
 // patience is how long a test waits for something that another process does.
 // It bounds a failure and is no measure of anything.
-const patience = 2 * time.Minute
+const patience = 40 * time.Second
 
 // process is a program under test or a part that it works with. It is killed
 // when the test ends, and its output is shown when the test failed.
@@ -31,12 +32,12 @@ type process struct {
 	err  error         // of Wait; read after done
 }
 
-// start starts a program. env is added to the test's own environment.
+// start starts a program; see environment.
 func start(t *testing.T, dir string, env []string, argv ...string) *process {
 	t.Helper()
 	p := &process{name: argv[0], cmd: exec.Command(argv[0], argv[1:]...), out: newOutput(), done: make(chan struct{})}
 	p.cmd.Dir = dir
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = environment(env)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	require.NoError(t, p.cmd.Start())
 	go func() {
@@ -86,12 +87,21 @@ func (p *process) wait(t *testing.T) int {
 func run(t *testing.T, env []string, argv ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = environment(env)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	require.NoError(t, err, "%s: %s", strings.Join(argv, " "), stderr.String())
 	return out
+}
+
+// environment is the test's own without what would configure the AWS programs
+// and the examples, and with env.
+func environment(env []string) []string {
+	own := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "SLUICE_")
+	})
+	return append(own, env...)
 }
 
 // output collects what a process prints and lets a test wait for a text in it.

@@ -18,11 +18,10 @@ const (
 
 func TestWalkThrough(t *testing.T) {
 	t.Parallel()
-	b := mosquitto(t)
 	for _, e := range emulators() {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			walkThrough(t, b, e.start(t))
+			walkThrough(t, mosquitto(t), e.start(t))
 		})
 	}
 }
