@@ -68,19 +68,24 @@ func bitNot(_ *Ctx, args []value.Value) (value.Value, error) {
 // shift shifts to the left by direction times the second argument.
 func shift(direction int) Func {
 	return func(_ *Ctx, args []value.Value) (value.Value, error) {
-		n, count := args[0].AsBig(), direction*max(intArg(args[1]), minInt+1)
+		count := direction * max(intArg(args[1]), minInt+1)
+		i, small := args[0].AsInt()
 		switch {
-		case n.Sign() == 0:
+		case small && i == 0:
 			return args[0], nil
-		case count > value.MaxBits-n.BitLen():
-			return value.Undefined(), value.ErrTooBig
-		case count >= 0:
-			return value.BigInt(new(big.Int).Lsh(n, uint(count))), nil
-		}
-		if i, ok := args[0].AsInt(); ok {
+		case small && count <= 0:
 			return value.Int(i >> min(-count, 63)), nil
+		case small && count < 62 && i>>(62-count) == i>>63: // it fits
+			return value.Int(i << count), nil
 		}
-		return value.BigInt(new(big.Int).Rsh(n, uint(-count))), nil
+		n := args[0].AsBig()
+		if count > value.MaxBits-n.BitLen() {
+			return value.Undefined(), value.ErrTooBig
+		}
+		if count < 0 {
+			return value.BigInt(new(big.Int).Rsh(n, uint(-count))), nil
+		}
+		return value.BigInt(new(big.Int).Lsh(n, uint(count))), nil
 	}
 }
 
@@ -131,20 +136,27 @@ func subbits(c *Ctx, args []value.Value) (value.Value, error) {
 	if endian != "big" && endian != "little" {
 		return value.Undefined(), bad("endian must be 'big' or 'little'")
 	}
-	if length < 0 {
-		return value.Undefined(), bad("length must not be negative")
-	}
 	s, total := args[0].AsBits()
 	if start < 1 || start > total {
 		return value.Undefined(), nil
 	}
-	length = min(length, total-start+1)
-	b := copyBits(c.Arena.Buffer(length/8+1), s, start-1, length)
+	rest := total - start + 1
+	if length < 0 || length > rest {
+		length = rest
+	}
+	b := copyBits(c.Arena.Buffer(rest/8+1), s, start-1, length)
 	switch kind {
 	case "integer":
 		return bitsInteger(b, length, sign == "signed", endian == "little"), nil
 	case "float":
-		return bitsFloat(b, length, endian == "little")
+		f, ok := bitsFloat(b, length, endian == "little")
+		if !ok { // as everywhere, all that is left counts when length cannot be had
+			f, ok = bitsFloat(copyBits(b[:0], s, start-1, rest), rest, endian == "little")
+		}
+		if !ok {
+			return value.Undefined(), bad("these bits are no float of 16, 32 or 64 bits")
+		}
+		return value.Float(f), nil
 	case "bits":
 		return value.Bits(c.Arena.Keep(b), length), nil
 	}
@@ -203,19 +215,22 @@ func bitsInteger(b []byte, n int, signed, little bool) value.Value {
 	return value.Uint(u)
 }
 
-func bitsFloat(b []byte, n int, little bool) (value.Value, error) {
+// bitsFloat returns the float that n bits stand for; ok is false when they are not
+// of a float's size, or an infinity or no number.
+func bitsFloat(b []byte, n int, little bool) (f float64, ok bool) {
 	if n != 16 && n != 32 && n != 64 {
-		return value.Undefined(), bad("a float has 16, 32 or 64 bits, not %d", n)
+		return 0, false
 	}
-	i := bitsInteger(b, n, false, little)
-	u := i.AsBig().Uint64()
+	u := bitsInteger(b, n, false, little).AsBig().Uint64()
 	switch n {
 	case 16:
-		return value.Finite(halfFloat(uint16(u)))
+		f = halfFloat(uint16(u))
 	case 32:
-		return value.Finite(float64(math.Float32frombits(uint32(u))))
+		f = float64(math.Float32frombits(uint32(u)))
+	default:
+		f = math.Float64frombits(u)
 	}
-	return value.Finite(math.Float64frombits(u))
+	return f, f-f == 0
 }
 
 // halfFloat returns the number that 16 bits stand for (IEEE 754, binary16).

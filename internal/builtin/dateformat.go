@@ -188,15 +188,15 @@ func (d *date) field(name string) *int {
 	return &d.nano
 }
 
-func parseDate(format, s string) (*date, error) {
-	d := &date{-1, -1, -1, -1, -1, -1, -1, -1, -1, 0}
+func parseDate(format, s string) (date, error) {
+	d := date{-1, -1, -1, -1, -1, -1, -1, -1, -1, 0}
 	for format != "" && s != "" {
 		p, rest := nextPart(format)
 		if p.name == "" && format[0] == '%' && rest != "" {
-			return nil, bad("unknown placeholder %q in the format", format[:2])
+			return d, bad("unknown placeholder %q in the format", format[:2])
 		}
 		if p.width > len(s) {
-			return nil, bad("the text is too short for the format")
+			return d, bad("the text is too short for the format")
 		}
 		part := s[:p.width]
 		format, s = rest, s[p.width:]
@@ -205,13 +205,13 @@ func parseDate(format, s string) (*date, error) {
 		case "z", ":z", "::z":
 			offset, err := parseOffset(part)
 			if err != nil {
-				return nil, err
+				return d, err
 			}
 			d.offset = offset
 		default:
 			n := number(part)
 			if n < 0 {
-				return nil, bad("%q is no number where the format has %%%s", part, p.name)
+				return d, bad("%q is no number where the format has %%%s", part, p.name)
 			}
 			*d.field(p.name) = n
 		}
@@ -230,7 +230,7 @@ func (d *date) check() error {
 	if d.month >= 1 && d.month <= 12 {
 		lastDay = time.Date(d.year, time.Month(d.month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
 	}
-	if d.day < 1 || d.day > lastDay || d.hour > 23 || d.minute > 59 || d.second > 59 {
+	if d.day < 1 || d.day > lastDay || d.hour > 23 || d.minute > 59 || d.second > 60 {
 		return bad("there is no such date or time of day")
 	}
 	return nil

@@ -206,9 +206,15 @@ func parseOffset(s string) (int64, error) {
 	if s == "" || s[0] != '+' && s[0] != '-' {
 		return wrong()
 	}
-	parts := make([]string, 0, 3)
+	var buf [3]string
+	parts := buf[:0]
 	if rest := s[1:]; strings.IndexByte(rest, ':') >= 0 {
-		parts = strings.Split(rest, ":")
+		for part := range strings.SplitSeq(rest, ":") {
+			if len(parts) == len(buf) {
+				return wrong()
+			}
+			parts = append(parts, part)
+		}
 	} else if len(rest) == 4 || len(rest) == 6 {
 		for i := 0; i < len(rest); i += 2 {
 			parts = append(parts, rest[i:i+2])

@@ -78,6 +78,14 @@ func base64Encode(c *Ctx, args []value.Value) (value.Value, error) {
 
 func base64Decode(c *Ctx, args []value.Value) (value.Value, error) {
 	enc, s := base64Option(args), args[0].AsString()
+	if strings.ContainsAny(s, " \t") { // white space does not count; AppendDecode knows line ends
+		s = strings.Map(func(r rune) rune {
+			if r == ' ' || r == '\t' {
+				return -1
+			}
+			return r
+		}, s)
+	}
 	if enc == base64.RawStdEncoding || enc == base64.RawURLEncoding { // padding is not needed, and may be there
 		s = strings.TrimRight(s, "=")
 	}

@@ -215,11 +215,11 @@ func cutRunes(s string, n int) string {
 }
 
 func (f *formatter) text(d directive, v value.Value) error {
-	switch v.Kind() {
-	case value.KindInt, value.KindFloat, value.KindMap, value.KindBits:
+	flat, ok := appendFlat(nil, v, true)
+	if !ok {
 		return bad("~s wants a text, not %s", v.Kind())
 	}
-	s := string(value.AppendText(nil, v))
+	s := string(flat)
 	if d.precision >= 0 {
 		if !d.hasWidth {
 			d.hasWidth, d.width = true, d.precision
@@ -235,6 +235,32 @@ func (f *formatter) text(d directive, v value.Value) error {
 	}
 	f.field(d, s, 0)
 	return nil
+}
+
+// appendFlat appends a text, or an array of texts and code points at any depth; top
+// tells an argument from an element, where names are none.
+func appendFlat(dst []byte, v value.Value, top bool) ([]byte, bool) {
+	switch v.Kind() {
+	case value.KindString:
+		return append(dst, v.AsString()...), true
+	case value.KindBool, value.KindNull, value.KindUndefined:
+		return value.AppendText(dst, v), top
+	case value.KindInt:
+		i, ok := v.AsInt()
+		if top || !ok || i < 0 || i > utf8.MaxRune {
+			return dst, false
+		}
+		return utf8.AppendRune(dst, rune(i)), true
+	case value.KindList:
+		for _, e := range v.Elements(nil) {
+			var ok bool
+			if dst, ok = appendFlat(dst, e, false); !ok {
+				return dst, false
+			}
+		}
+		return dst, true
+	}
+	return dst, false
 }
 
 func (f *formatter) char(d directive, v value.Value) error {
