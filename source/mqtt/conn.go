@@ -26,6 +26,7 @@ type conn struct {
 	receiver receiver
 	win      *window          // set with CONNACK
 	connack  *packets.Connack // nil until it arrives
+	overrun  bool             // the broker has exceeded the receive maximum
 	readAt   time.Time        // of the last piece from the network
 
 	reading sync.Mutex // held by Read
@@ -187,6 +188,19 @@ func (c *conn) isDone() bool {
 	case <-c.done:
 		return true
 	default:
+		return false
+	}
+}
+
+// await pauses reading until ready is closed; false means that the connection
+// was given up meanwhile.
+func (c *conn) await(ready <-chan struct{}) bool {
+	c.paused.Store(true)
+	defer c.paused.Store(false)
+	select {
+	case <-ready:
+		return true
+	case <-c.done:
 		return false
 	}
 }

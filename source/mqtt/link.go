@@ -69,7 +69,7 @@ func newLink(cfg *Config, i int, in *inbox, counts *counters, changed func()) *l
 		u, _ := parseBroker(b) // checked by Validate
 		l.brokers = append(l.brokers, u)
 	}
-	l.session = newSession(cfg, in, counts, l.redeliver)
+	l.session = newSession(cfg, in, counts, l.log, l.redeliver)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }

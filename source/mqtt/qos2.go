@@ -1,7 +1,5 @@
 package mqtt
 
-import "github.com/eclipse/paho.golang/packets"
-
 // exchange is a QoS 2 message between its PUBLISH and its PUBREL. It belongs to
 // the session, not to a connection: as long as the broker keeps the session, its
 // packet identifier stands for this message, so a message that is sent again
@@ -24,10 +22,16 @@ type exchange struct {
 
 // receive2 takes a QoS 2 message.
 func (s *session) receive2(c *conn, w *window, it item) error {
-	seq, ok := w.add(it.id, true)
-	if !ok {
-		c.refuse(packets.DisconnectReceiveMaximumExceeded, errWindow)
-		return errWindow
+	seq, full, err := w.add(it.id, true)
+	for full != nil {
+		s.overrun(c)
+		if !c.await(full) {
+			return nil
+		}
+		seq, full, err = w.add(it.id, true)
+	}
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	e := s.two[it.id]

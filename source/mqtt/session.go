@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type session struct {
 	limit  int  // receive maximum
 	fast   bool // take PUBLISH packets before paho
 	stuck  func(*conn, *window)
+	log    *slog.Logger
 
 	topics *interner // used by the goroutine that reads the connection
 	batch  []item    // likewise: received, not yet in the inbox
@@ -39,15 +41,12 @@ type session struct {
 // batchSize is how many messages are passed on at once.
 const batchSize = 256
 
-var (
-	errWindow = errors.New("the broker sent more messages than the receive maximum allows")
-	errID     = errors.New("the broker sent a message without packet identifier")
-)
+var errID = errors.New("the broker sent a message without packet identifier")
 
-func newSession(cfg *Config, in *inbox, counts *counters, stuck func(*conn, *window)) *session {
+func newSession(cfg *Config, in *inbox, counts *counters, log *slog.Logger, stuck func(*conn, *window)) *session {
 	return &session{
 		SessionManager: state.NewInMemory(),
-		inbox:          in, counts: counts, limit: cfg.ReceiveMaximum, fast: !cfg.DisableFastPath, stuck: stuck,
+		inbox:          in, counts: counts, limit: cfg.ReceiveMaximum, fast: !cfg.DisableFastPath, stuck: stuck, log: log,
 		topics: newInterner(), quiet: newInterner(), two: map[uint16]*exchange{},
 	}
 }
@@ -113,38 +112,51 @@ func (s *session) receive(c *conn, flags byte, body []byte) bool {
 
 // flush passes on what receive has collected. It implements receiver.
 func (s *session) flush(c *conn) {
-	if len(s.batch) == 0 || c.win == nil {
-		return
-	}
-	n, err := s.admit(c.win)
-	s.deliver(c, s.batch[:n])
-	clear(s.batch)
-	s.batch = s.batch[:0]
-	if err != nil {
-		c.refuse(packets.DisconnectReceiveMaximumExceeded, err)
+	defer func() {
+		clear(s.batch)
+		s.batch = s.batch[:0]
+	}()
+	for rest := s.batch; len(rest) > 0 && c.win != nil; {
+		n, full, err := s.admit(c.win, rest)
+		s.deliver(c, rest[:n])
+		rest = rest[n:]
+		if err != nil {
+			return
+		}
+		if full != nil {
+			s.overrun(c)
+			if !c.await(full) {
+				return
+			}
+		}
 	}
 }
 
-// admit gives the batch's QoS 1 messages their places in the window and returns
-// how many of the batch may be delivered.
-func (s *session) admit(w *window) (int, error) {
+// admit gives QoS 1 messages their places in the window and returns how many of
+// the batch may be delivered, and what the others have to wait for.
+func (s *session) admit(w *window, items []item) (n int, full <-chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i := range s.batch {
-		it := &s.batch[i]
+	for i := range items {
+		it := &items[i]
 		if it.qos == 0 {
 			continue
 		}
-		seq, ok := w.addLocked(it.id, false)
-		if !ok && !w.open {
-			return i, nil
+		if it.seq, full, err = w.addLocked(it.id, false); full != nil || err != nil {
+			return i, full, err
 		}
-		if !ok {
-			return i, errWindow
-		}
-		it.acker, it.seq = w, seq
+		it.acker = w
 	}
-	return len(s.batch), nil
+	return len(items), nil, nil
+}
+
+// overrun notes that the broker has exceeded the receive maximum.
+func (s *session) overrun(c *conn) {
+	s.counts.overruns.Add(1)
+	if !c.overrun {
+		c.overrun = true
+		s.log.Warn("the MQTT broker sends more than the receive maximum allows; reading waits", "receive_maximum", s.limit)
+	}
 }
 
 // deliver puts items into the inbox and waits while it is full.
@@ -164,12 +176,7 @@ func (s *session) deliver(c *conn, items []item) {
 	if wait == nil || c == nil {
 		return
 	}
-	c.paused.Store(true)
-	defer c.paused.Store(false)
-	select {
-	case <-wait:
-	case <-c.done:
-	}
+	c.await(wait)
 }
 
 // PacketReceived is paho's way in: PUBLISH packets that receive did not take,

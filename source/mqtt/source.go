@@ -213,7 +213,7 @@ func (s *Source) Stats() Stats {
 	c := &s.counts
 	st := Stats{
 		Received: c.received.Load(), Bytes: c.bytes.Load(), Redelivered: c.redelivered.Load(),
-		Acked: c.acked.Load(), Failed: c.failed.Load(), DroppedQoS0: c.dropped.Load(),
+		Acked: c.acked.Load(), Failed: c.failed.Load(), DroppedQoS0: c.dropped.Load(), Overruns: c.overruns.Load(),
 		Reconnects: c.reconnects.Load(), SessionsLost: c.lost.Load(),
 	}
 	st.Buffered, st.BufferedBytes = s.inbox.held()

@@ -16,6 +16,7 @@ type Stats struct {
 	Acked       uint64 // QoS 1 and 2 messages acknowledged
 	Failed      uint64 // messages settled with an error, left to be sent again
 	DroppedQoS0 uint64 // QoS 0 messages dropped because the inbox was full
+	Overruns    uint64 // times that reading waited because a broker exceeded the receive maximum
 
 	Reconnects   uint64 // connections made again
 	SessionsLost uint64 // reconnects to a broker that had no session any more
@@ -47,6 +48,6 @@ type ConnectionStats struct {
 
 // counters are shared by the connections of a source.
 type counters struct {
-	received, bytes, redelivered, acked, failed, dropped atomic.Uint64
-	reconnects, lost                                     atomic.Uint64
+	received, bytes, redelivered, acked, failed, dropped, overruns atomic.Uint64
+	reconnects, lost                                               atomic.Uint64
 }

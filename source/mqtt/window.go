@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"net"
 	"sync"
 	"sync/atomic"
 )
@@ -26,6 +27,7 @@ type window struct {
 	pending    int                 // not settled
 	failed     int                 // settled with an error
 	completing map[uint16]struct{} // QoS 2: PUBREC sent, PUBREL awaited
+	room       chan struct{}       // closed when the head moves; nil when nobody waits
 	held       atomic.Int64        // messages that count against limit, for readers without mu
 }
 
@@ -61,18 +63,28 @@ func newWindow(limit int, counts *counters, out *outbox, stuck func()) *window {
 	}
 }
 
-// add takes in a message and returns its number; ok is false when the broker
-// has exceeded the receive maximum, or the window is closed.
-func (w *window) add(id uint16, qos2 bool) (seq uint64, ok bool) {
+// add takes in a message and returns its number. When as many are held as the
+// broker may send it returns a channel instead, to wait for before trying again:
+// a broker that ignores the receive maximum (Mosquitto 2.0 does after a reconnect,
+// when it is told not to limit itself) has to wait, which is kinder than the
+// disconnecting that MQTT suggests. QoS 2 messages that only wait for PUBREL do
+// not count, since it is behind what would have to wait for it.
+func (w *window) add(id uint16, qos2 bool) (seq uint64, full <-chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.addLocked(id, qos2)
 }
 
-func (w *window) addLocked(id uint16, qos2 bool) (seq uint64, ok bool) {
+func (w *window) addLocked(id uint16, qos2 bool) (seq uint64, full <-chan struct{}, err error) {
 	n := int(w.tail - w.head)
-	if !w.open || n+len(w.completing) >= w.limit {
-		return 0, false
+	if !w.open {
+		return 0, nil, net.ErrClosed
+	}
+	if n >= w.limit {
+		if w.room == nil {
+			w.room = make(chan struct{})
+		}
+		return 0, w.room, nil
 	}
 	if n == len(w.ring) {
 		w.grow()
@@ -82,7 +94,7 @@ func (w *window) addLocked(id uint16, qos2 bool) (seq uint64, ok bool) {
 	w.tail++
 	w.pending++
 	w.held.Add(1)
-	return seq, true
+	return seq, nil, nil
 }
 
 func (w *window) grow() {
@@ -131,6 +143,10 @@ func (w *window) done(seq uint64, err error) (stuck bool) {
 
 // release acknowledges the settled messages at the head.
 func (w *window) release() {
+	if w.room != nil {
+		close(w.room)
+		w.room = nil
+	}
 	w.out.Lock()
 	defer w.out.Unlock()
 	for ; w.head != w.tail; w.head++ {
