@@ -42,6 +42,9 @@ func (s *Sink) Check(ctx context.Context) error {
 		return s.health.err
 	}
 	err := s.check(ctx)
+	if ctx.Err() != nil {
+		return s.health.err // nobody waits for a finding any more
+	}
 	if api := smithy.APIError(nil); errors.As(err, &api) && classOf(api.ErrorCode(), 0) == throttled {
 		err = s.health.err
 	}
