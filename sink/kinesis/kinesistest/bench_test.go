@@ -56,3 +56,14 @@ func throughSDK(b *testing.B) func(*kinesistest.Server) func() error {
 		return func() error { _, err := client.PutRecords(b.Context(), in); return err }
 	}
 }
+
+// TestPutRecordsAllocatesPerRequest guards the speed: nothing is allocated per
+// record.
+func TestPutRecordsAllocatesPerRequest(t *testing.T) {
+	srv := kinesistest.Start(t, withStream(kinesistest.Config{NoSocket: true, MaxShardRecords: 10_000}, "s", 8))
+	in := request()
+	require.Less(t, testing.AllocsPerRun(20, func() {
+		_, err := srv.PutRecords(t.Context(), in)
+		require.NoError(t, err)
+	}), 30.0)
+}

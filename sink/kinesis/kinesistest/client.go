@@ -92,4 +92,5 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 // cutOff is the end of a body that was broken off.
 type cutOff struct{}
 
+// Read implements io.Reader.
 func (cutOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -26,8 +26,9 @@ type Config struct {
 	// DeleteDelay is how long a deleted stream is DELETING. Default 0.
 	DeleteDelay time.Duration
 
-	// Dir is a folder that keeps streams and records over restarts; see
-	// Server.Close. Default none.
+	// Dir is a folder that keeps streams and records over restarts, for one
+	// server at a time. What was put before the process ended, in whatever
+	// way, is there again; counters are not. Default none.
 	Dir string
 
 	// Faults are in force from the start; see Server.SetFaults.

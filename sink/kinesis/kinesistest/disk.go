@@ -2,7 +2,6 @@ package kinesistest
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +25,7 @@ import (
 // process; nothing is synced, so not necessarily the machine. A write that
 // fails is logged and ends the writing, not the serving.
 type streamDir struct {
-	path   string
+	root   *os.Root
 	logger *slog.Logger
 	open   map[uint32]*segment // the last of each shard
 	dirty  []*segment
@@ -65,6 +64,9 @@ func (s *Server) load() error {
 			continue
 		}
 		st, err := s.loadStream(name)
+		if err != nil && st != nil {
+			_ = st.disk.root.Close()
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // Creating it was not finished.
 		}
@@ -81,10 +83,15 @@ func (s *Server) openDisk(st *stream) error {
 	if s.config.Dir == "" {
 		return nil
 	}
-	st.disk = &streamDir{path: filepath.Join(s.config.Dir, dirPrefix+st.name), logger: s.config.Logger, open: map[uint32]*segment{}}
-	if err := os.MkdirAll(st.disk.path, 0o750); err != nil {
+	path := filepath.Join(s.config.Dir, dirPrefix+st.name)
+	if err := os.MkdirAll(path, 0o750); err != nil {
 		return fmt.Errorf("kinesistest: %w", err)
 	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return fmt.Errorf("kinesistest: %w", err)
+	}
+	st.disk = &streamDir{root: root, logger: s.config.Logger, open: map[uint32]*segment{}}
 	return nil
 }
 
@@ -92,12 +99,12 @@ func (s *Server) openDisk(st *stream) error {
 func (d *streamDir) fail(err error) {
 	if err != nil && d.failed == nil {
 		d.failed = err
-		d.logger.Warn("kinesistest: the stream is no longer saved", "dir", d.path, "error", err)
+		d.logger.Warn("kinesistest: the stream is no longer saved", "dir", d.root.Name(), "error", err)
 	}
 }
 
-func (d *streamDir) segmentPath(shard uint32, base uint64) string {
-	return filepath.Join(d.path, fmt.Sprintf("%012d-%020d%s", shard, base, segmentExt))
+func segmentName(shard uint32, base uint64) string {
+	return fmt.Sprintf("%012d-%020d%s", shard, base, segmentExt)
 }
 
 // segment is the file for the chunk of a shard that starts at base.
@@ -111,7 +118,7 @@ func (d *streamDir) segment(shard uint32, base uint64) (*segment, error) {
 			return nil, err
 		}
 	}
-	file, err := os.OpenFile(d.segmentPath(shard, base), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	file, err := d.root.OpenFile(segmentName(shard, base), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +170,7 @@ func (d *streamDir) drop(sh *shard, base uint64) {
 		d.fail(err)
 	}
 	for ; base < sh.log.base; base += chunkLen {
-		if err := os.Remove(d.segmentPath(sh.number, base)); !errors.Is(err, fs.ErrNotExist) {
+		if err := d.root.Remove(segmentName(sh.number, base)); !errors.Is(err, fs.ErrNotExist) {
 			d.fail(err)
 		}
 	}
@@ -183,7 +190,7 @@ func (st *stream) closeDisk() error {
 	}
 	st.status, st.then, st.until = types.StreamStatusActive, nil, time.Time{}
 	st.saveMeta()
-	return cmp.Or(st.disk.closeFiles(), st.disk.failed)
+	return errors.Join(st.disk.closeFiles(), st.disk.root.Close(), st.disk.failed)
 }
 
 func (d *streamDir) closeFiles() (err error) {
@@ -198,7 +205,8 @@ func (d *streamDir) closeFiles() (err error) {
 func (st *stream) removeDisk() {
 	if st.disk != nil {
 		_ = st.disk.closeFiles()
-		st.disk.fail(os.RemoveAll(st.disk.path))
+		_ = st.disk.root.Close()
+		st.disk.fail(os.RemoveAll(st.disk.root.Name()))
 	}
 }
 
@@ -247,27 +255,28 @@ func (st *stream) saveMeta() {
 		st.disk.fail(err)
 		return
 	}
-	path := filepath.Join(st.disk.path, metaFile)
-	if err := os.WriteFile(path+".tmp", raw, 0o640); err != nil {
+	const unfinished = metaFile + ".tmp"
+	if err := st.disk.root.WriteFile(unfinished, raw, 0o600); err != nil {
 		st.disk.fail(err)
 		return
 	}
-	st.disk.fail(os.Rename(path+".tmp", path))
+	st.disk.fail(st.disk.root.Rename(unfinished, metaFile))
 }
 
-// loadStream is the opposite of saveMeta, and reads the records.
+// loadStream is the opposite of saveMeta, and reads the records. With an error
+// it may return a stream, of which only the folder is open.
 func (s *Server) loadStream(name string) (*stream, error) {
 	st := &stream{name: name, arn: s.arn(name), config: &s.config, status: types.StreamStatusActive}
 	if err := s.openDisk(st); err != nil {
 		return nil, err
 	}
-	raw, err := os.ReadFile(filepath.Join(st.disk.path, metaFile))
+	raw, err := st.disk.root.ReadFile(metaFile)
 	if err != nil {
-		return nil, err
+		return st, err
 	}
 	var m streamMeta
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, err
+		return st, err
 	}
 	st.created, st.distribution, st.encryption, st.keyID = m.Created, m.Distribution, m.Encryption, m.KeyID
 	st.maxRecordKiB, st.metrics, st.mode, st.retention = m.MaxRecordKiB, m.Metrics, m.Mode, m.Retention
@@ -278,7 +287,7 @@ func (s *Server) loadStream(name string) (*stream, error) {
 	for _, sm := range m.Shards {
 		sh, err := st.loadShard(sm)
 		if err != nil {
-			return nil, fmt.Errorf("shard %d: %w", sm.Number, err)
+			return st, fmt.Errorf("shard %d: %w", sm.Number, err)
 		}
 		st.shards = append(st.shards, sh)
 		if sh.isOpen() {

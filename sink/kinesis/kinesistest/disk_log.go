@@ -2,10 +2,11 @@ package kinesistest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,31 +66,31 @@ func cutCounted(b []byte) (field, rest []byte, ok bool) {
 // middle of a write, the log ends before it.
 func (d *streamDir) loadLog(sh *shard) error {
 	prefix := fmt.Sprintf("%012d-", sh.number)
-	files, err := filepath.Glob(filepath.Join(d.path, prefix+"*"+segmentExt))
+	files, err := fs.Glob(d.root.FS(), prefix+"*"+segmentExt)
 	if err != nil {
 		return err
 	}
 	slices.Sort(files)
-	for i, path := range files {
-		base, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), prefix), segmentExt), 10, 64)
+	for i, name := range files {
+		base, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(name, prefix), segmentExt), 10, 64)
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		if i == 0 {
 			sh.log = recordLog{base: base, first: base, next: base}
 		}
 		if base != sh.log.next {
-			return fmt.Errorf("%s: records before it are missing", path)
+			return fmt.Errorf("%s: records before it are missing", name)
 		}
-		if err := sh.log.loadSegment(path); err != nil {
+		if err := sh.log.loadSegment(d.root, name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *recordLog) loadSegment(path string) error {
-	raw, err := os.ReadFile(path)
+func (l *recordLog) loadSegment(dir *os.Root, name string) error {
+	raw, err := dir.ReadFile(name)
 	if err != nil {
 		return err
 	}
@@ -97,10 +98,18 @@ func (l *recordLog) loadSegment(path string) error {
 	for good < len(raw) {
 		r, n, ok := parseFrame(raw[good:])
 		if !ok {
-			return os.Truncate(path, int64(good))
+			return truncate(dir, name, int64(good))
 		}
 		l.append(r)
 		good += n
 	}
 	return nil
+}
+
+func truncate(dir *os.Root, name string, size int64) error {
+	file, err := dir.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Truncate(size), file.Close())
 }

@@ -45,6 +45,7 @@ func parseHashKey(s string) (h hashKey, ok bool) {
 // tenTo19 is the largest power of ten below 2^64.
 const tenTo19 = 10_000_000_000_000_000_000
 
+// String is the decimal form, as in the API.
 func (h hashKey) String() string {
 	quotientHi, rest := bits.Div64(0, h.hi, tenTo19)
 	quotientLo, low := bits.Div64(rest, h.lo, tenTo19)

@@ -23,6 +23,7 @@ type iterator struct {
 
 const iteratorVersion = 1
 
+// String is the form that clients get.
 func (it iterator) String() string {
 	b := binary.BigEndian.AppendUint64(nil, iteratorVersion)
 	b = binary.BigEndian.AppendUint64(b, uint64(it.issued))

@@ -68,14 +68,14 @@ func (l *Ledger) Check(arrived []UserRecord) Report {
 		if a := l.keys[e.Key]; a != nil {
 			place, ok = a.place[e.Data]
 		}
-		switch last, any := latest[e.Key]; {
+		switch last, before := latest[e.Key]; {
 		case !ok:
 			rep.Unknown = append(rep.Unknown, e)
 			continue
 		case seen[e]:
 			rep.Duplicates++
 			continue
-		case any && place < last:
+		case before && place < last:
 			rep.Reordered = append(rep.Reordered, e)
 		default:
 			latest[e.Key] = place

@@ -1,6 +1,7 @@
 package kinesistest
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -19,7 +20,7 @@ const readHeaderTimeout = 10 * time.Second
 
 // listen opens the socket: HTTP/1.1 and HTTP/2, the latter also without TLS.
 func (s *Server) listen() error {
-	l, err := net.Listen("tcp", s.config.Addr)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", s.config.Addr)
 	if err != nil {
 		return fmt.Errorf("kinesistest: %w", err)
 	}

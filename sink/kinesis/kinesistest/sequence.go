@@ -39,6 +39,7 @@ func (q sequence) append(dst []byte) []byte {
 	return appendDigits(appendDigits(strconv.AppendUint(dst, high, 10), mid), low)
 }
 
+// String is the decimal form, as in the API.
 func (q sequence) String() string {
 	return string(q.append(make([]byte, 0, sequenceDigits)))
 }

@@ -47,27 +47,35 @@ func New(cfg Config) (*Server, error) {
 		config: cfg.withDefaults(), done: make(chan struct{}),
 		streams: map[string]*stream{}, byOp: map[string]int64{},
 	}
-	if err := s.SetFaults(cfg.Faults); err != nil {
+	if err := s.start(); err != nil {
+		_ = s.Close()
 		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) start() error {
+	if err := s.SetFaults(s.config.Faults); err != nil {
+		return err
 	}
 	if err := s.load(); err != nil {
-		return nil, err
+		return err
 	}
-	for _, sc := range cfg.Streams {
+	for _, sc := range s.config.Streams {
 		if s.streams[sc.Name] != nil {
 			continue
 		}
 		if _, err := s.addStream(sc, s.now(), 0); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if !cfg.NoSocket {
+	if !s.config.NoSocket {
 		if err := s.listen(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	s.client = s.newTransport()
-	return s, nil
+	return nil
 }
 
 // Close stops the server and frees its port; calls that hang are reset. With

@@ -212,7 +212,11 @@ func (s *Server) splitShard(c *call, in *kinesis.SplitShardInput) (*kinesis.Spli
 			return invalidArgument("NewStartingHashKey %s used in SplitShard() on shard %s in stream %s under account %s is not both greater than one plus the shard's StartingHashKey %s and less than the shard's EndingHashKey %s.",
 				*in.NewStartingHashKey, sh.id, st.name, s.config.AccountID, sh.from, sh.to)
 		}
-		st.update(now, func(now time.Time) { st.split(now, sh, at) })
+		st.update(now, func(now time.Time) {
+			if sh.isOpen() { // A fault may have split it meanwhile.
+				st.split(now, sh, at)
+			}
+		})
 		return nil
 	})
 	return &kinesis.SplitShardOutput{}, err
@@ -254,7 +258,11 @@ func (s *Server) mergeShards(c *call, in *kinesis.MergeShardsInput) (*kinesis.Me
 			return invalidArgument("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging",
 				one.id, other.id, st.name, s.config.AccountID)
 		}
-		st.update(now, func(now time.Time) { st.merge(now, low, high) })
+		st.update(now, func(now time.Time) {
+			if low.isOpen() && high.isOpen() {
+				st.merge(now, low, high)
+			}
+		})
 		return nil
 	})
 	return &kinesis.MergeShardsOutput{}, err
@@ -276,11 +284,19 @@ func (s *Server) updateShardCount(c *call, in *kinesis.UpdateShardCountInput) (*
 	if err := v.err(); err != nil {
 		return nil, err
 	}
-	if err := s.checkShardLimit(0); err != nil {
+	ref, have := streamRef{in.StreamName, in.StreamARN}, 0
+	err := s.with(ref, func(st *stream, _ time.Time) error {
+		have = len(st.open)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkShardLimit(max(0, int(*in.TargetShardCount)-have)); err != nil {
 		return nil, err
 	}
 	var out *kinesis.UpdateShardCountOutput
-	err := s.withActive(streamRef{in.StreamName, in.StreamARN}, func(st *stream, now time.Time) error {
+	err = s.withActive(ref, func(st *stream, now time.Time) error {
 		if err := st.provisioned(c.op); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -78,10 +79,10 @@ func (v *validation) between(path string, n *int32, minimum, maximum int32) {
 		return
 	}
 	if *n < minimum {
-		v.failString(fmt.Sprint(*n), path, "Member must have value greater than or equal to %d", minimum)
+		v.failString(strconv.Itoa(int(*n)), path, "Member must have value greater than or equal to %d", minimum)
 	}
 	if *n > maximum {
-		v.failString(fmt.Sprint(*n), path, "Member must have value less than or equal to %d", maximum)
+		v.failString(strconv.Itoa(int(*n)), path, "Member must have value less than or equal to %d", maximum)
 	}
 }
 

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"math"
+	"net/http"
 	"reflect"
 	"strconv"
 	"strings"
@@ -40,10 +41,10 @@ func codecFor(contentType string) codec {
 func (c codec) decode(body []byte, into any) error {
 	tree, err := c.parse(body)
 	if err != nil {
-		return &Error{Code: CodeSerialization, Status: 400}
+		return &Error{Code: CodeSerialization, Status: http.StatusBadRequest}
 	}
 	if _, ok := tree.(map[string]any); !ok {
-		return &Error{Code: CodeSerialization, Status: 400}
+		return &Error{Code: CodeSerialization, Status: http.StatusBadRequest}
 	}
 	return assign(reflect.ValueOf(into).Elem(), tree)
 }
@@ -66,8 +67,8 @@ func parseJSON(body []byte) (any, error) {
 	if err := d.Decode(&tree); err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("kinesistest: data after the JSON value")
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("kinesistest: data after the JSON value")
 	}
 	return tree, nil
 }
@@ -97,6 +98,9 @@ func timeCBOR(t time.Time) any { return cbor.Tag{Number: 1, Content: t.UnixMilli
 
 // maxSeconds tells times in seconds, all below it, from times in milliseconds.
 const maxSeconds = 1e11
+
+// maxMillis is beyond the year 9999.
+const maxMillis = 253_402_300_800_000
 
 func serialization(format string, args ...any) error {
 	return clientError(CodeSerialization, format, args...)
@@ -139,10 +143,10 @@ func assign(v reflect.Value, tree any) error {
 		v.SetBool(b)
 	case reflect.Int32, reflect.Int64:
 		f, ok := number(tree)
-		if !ok {
+		if !ok || math.IsNaN(f) {
 			return mismatch(tree, "an Integer")
 		}
-		v.SetInt(int64(min(math.Floor(f), math.MaxInt32)))
+		v.SetInt(int64(max(math.MinInt32, min(math.Floor(f), math.MaxInt32))))
 	}
 	return nil
 }
@@ -259,7 +263,7 @@ func assignTime(v reflect.Value, tree any) error {
 		tree = float64(t.Unix()) + float64(t.Nanosecond())/1e9
 	}
 	f, ok := number(tree)
-	if !ok {
+	if !ok || math.IsNaN(f) || math.Abs(f) > maxMillis {
 		return mismatch(tree, "milliseconds since epoch")
 	}
 	if math.Abs(f) < maxSeconds {

@@ -160,7 +160,13 @@ const mib = 1 << 20
 var sizeChecks = []Check{
 	putFails("1 MiB + 1 byte of data", "ValidationException", "at 'records.2.member.data' failed to satisfy constraint: Member must have length less than or equal to 1048576",
 		record("k", []byte("d")), record("k", make([]byte, mib+1))),
-	putFails("1 MiB of data with its key", "InvalidArgumentException", "", record("k", make([]byte, mib))),
+	{Name: "1 MiB of data with its key", Run: func(ctx context.Context, e *Env) error {
+		_, err := e.put(ctx, 1, record("k", make([]byte, mib)))
+		if fails(err, "ValidationException", "") == nil {
+			return nil // Which of the two it is, is not documented.
+		}
+		return fails(err, "InvalidArgumentException", "")
+	}},
 	putWorks("1 MiB of data and key", record("k", make([]byte, mib-1))),
 	{Name: "request of 6 MiB", Run: func(ctx context.Context, e *Env) error {
 		out, err := e.put(ctx, 1, big(12)...)
