@@ -133,8 +133,11 @@ func countAcks(r *bufio.Reader) (int, error) {
 		if err != nil {
 			return n, err
 		}
-		if head[0]>>4 == packets.PUBACK {
+		switch head[0] >> 4 {
+		case packets.PUBACK:
 			n++
+		case packets.DISCONNECT:
+			return n, io.EOF
 		}
 		if _, err := r.Discard(2 + int(head[1])); err != nil {
 			return n, err
