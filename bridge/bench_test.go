@@ -37,7 +37,7 @@ func (s *endless) Read(_ context.Context, dst []bridge.Message) (int, error) {
 
 func (*endless) Close(context.Context) error { return nil }
 
-type countAcks struct{ n int64 }
+type countAcks struct{}
 
 func (c *countAcks) Done(uint64, error) {}
 

@@ -202,14 +202,14 @@ func (c Config) Validate() error {
 	}
 	hasSink := func(name string) bool { _, ok := c.Sinks[name]; return ok }
 	if err := c.Queue.validate("", hasSink); err != nil {
-		bad("Queue.%w", err)
+		bad("Queue: %w", err)
 	}
 	for name, q := range c.Queues {
 		if !hasSink(name) {
 			bad("Queues[%q]: there is no sink of this name", name)
 		}
 		if err := q.validate(name, hasSink); err != nil {
-			bad("Queues[%q].%w", name, err)
+			bad("Queues[%q]: %w", name, err)
 		}
 	}
 	return errors.Join(errs...)
@@ -243,9 +243,9 @@ func (c QueueConfig) validate(sink string, hasSink func(string) bool) error {
 	switch {
 	case c.Fallback == "":
 	case c.Fallback == sink:
-		return errors.New("Fallback: a sink cannot be its own fallback")
+		return errors.New("the Fallback of a sink cannot be itself")
 	case !hasSink(c.Fallback):
-		return fmt.Errorf("Fallback: there is no sink %q", c.Fallback)
+		return fmt.Errorf("there is no sink %q to be its Fallback", c.Fallback)
 	}
 	return nil
 }

@@ -66,6 +66,7 @@ type split struct {
 
 var splitPool = sync.Pool{New: func() any { return new(split) }}
 
+// Done implements Acker: it settles one part.
 func (s *split) Done(_ uint64, err error) {
 	if err != nil {
 		s.mu.Lock()

@@ -168,7 +168,7 @@ func randomFaults(rng *rand.Rand) *bridgetest.Sink {
 	}
 	seed := rng.Uint64()
 	sink.Before = func(ctx context.Context, b *bridge.Batch) error {
-		r := rand.New(rand.NewPCG(seed, uint64(b.Records[0].Lane)+uint64(len(b.Records))+uint64(b.Records[0].Attempt)))
+		r := rand.New(rand.NewPCG(seed, b.Records[0].Lane+uint64(len(b.Records))+uint64(b.Records[0].Attempt)))
 		select {
 		case <-time.After(time.Duration(r.IntN(50)) * time.Millisecond):
 		case <-ctx.Done():
@@ -438,10 +438,10 @@ func TestNewReportsEverything(t *testing.T) {
 		Queues: map[string]bridge.QueueConfig{"t": {}, "s": {Fallback: "u"}},
 	})
 	for _, want := range []string{
-		"Sources: at least one", `Rules["r"]`, `Rules["n"]: is nil`, "Queue.MaxBytes",
-		`Queues["t"]: there is no sink`, `Queues["s"].Fallback: there is no sink "u"`,
+		"Sources: at least one", `Rules["r"]`, `Rules["n"]: is nil`, "Queue: MaxBytes",
+		`Queues["t"]: there is no sink`, `Queues["s"]: there is no sink "u" to be its Fallback`,
 	} {
 		require.ErrorContains(t, err, want)
 	}
-	require.Equal(t, 6, len(strings.Split(err.Error(), "\n")))
+	require.Len(t, strings.Split(err.Error(), "\n"), 6)
 }

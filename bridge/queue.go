@@ -279,7 +279,7 @@ func (q *queue) schedule(l *lane, now time.Duration) {
 		// share requests.
 		due := l.head.queued + q.cfg.BatchTime
 		if step := q.cfg.BatchTime / 8; step > 0 {
-			due = due / step * step
+			due -= due % step
 		}
 		if due <= now {
 			q.makeReady(l, now)

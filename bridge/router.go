@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -41,7 +42,7 @@ type table struct {
 func checkFilters(r Rule) error {
 	filters := r.Filters()
 	if len(filters) == 0 {
-		return fmt.Errorf("the rule has no topic filter")
+		return errors.New("the rule has no topic filter")
 	}
 	for _, f := range filters {
 		if err := topic.ValidateFilter(f); err != nil {

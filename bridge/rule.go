@@ -30,5 +30,8 @@ type ruleFunc struct {
 	apply   func(out *Batch, m *Message) error
 }
 
-func (r ruleFunc) Filters() []string                  { return r.filters }
+// Filters implements Rule.
+func (r ruleFunc) Filters() []string { return r.filters }
+
+// Apply implements Rule.
 func (r ruleFunc) Apply(out *Batch, m *Message) error { return r.apply(out, m) }

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -106,7 +107,7 @@ func (w *worker) read(ctx context.Context) (n int, ticket uint64, ok bool) {
 		}
 		switch {
 		case err == nil:
-		case err == io.EOF, ctx.Err() != nil:
+		case errors.Is(err, io.EOF), ctx.Err() != nil:
 			f.ended = true
 		default:
 			f.ended, f.err = true, fmt.Errorf("source %q: %w", f.name, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -217,7 +218,7 @@ func sinkRunsInPipeline(c *sinkCase) {
 	require.NoError(c, err)
 	want := map[string][]string{}
 	for i := range 500 {
-		key, data := fmt.Sprint("key", i%7), fmt.Sprint(i)
+		key, data := fmt.Sprint("key", i%7), strconv.Itoa(i)
 		want[key] = append(want[key], data)
 		src.Publish(bridge.Message{Topic: "t", ClientID: key, Payload: []byte(data)})
 	}

@@ -156,6 +156,7 @@ func (s *Source) change() {
 // acker keeps Done out of Source's own methods.
 type acker Source
 
+// Done implements bridge.Acker.
 func (a *acker) Done(seq uint64, err error) {
 	s := (*Source)(a)
 	s.mu.Lock()

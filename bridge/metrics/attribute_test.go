@@ -13,7 +13,7 @@ func (attributeText) Encode(it attribute.Iterator) string {
 	var parts []string
 	for it.Next() {
 		kv := it.Attribute()
-		parts = append(parts, string(kv.Key)+"="+kv.Value.Emit())
+		parts = append(parts, string(kv.Key)+"="+kv.Value.String())
 	}
 	return strings.Join(parts, ",")
 }
