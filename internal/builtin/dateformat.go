@@ -7,30 +7,33 @@ import (
 	"github.com/sluiceio/sluice/internal/value"
 )
 
-// placeholder is a part of a date format: its name and the length of its text.
-type placeholder struct {
-	name  string
-	width int
-}
-
-// placeholders are the parts of a date format, without the percent sign.
-var placeholders = [...]placeholder{
-	{"Y", 4}, {"m", 2}, {"d", 2}, {"H", 2}, {"M", 2}, {"S", 2},
-	{"3N", 3}, {"6N", 6}, {"N", 9},
-	{"z", 5}, {":z", 6}, {"::z", 9},
-}
-
-// nextPart cuts a date format behind its first part: a placeholder, or one byte
-// that stands for itself.
-func nextPart(format string) (p placeholder, rest string) {
-	if format[0] == '%' {
-		for _, p := range placeholders {
+// nextPart cuts a date format behind its first part: a placeholder's name and the
+// length of its text, or one byte that stands for itself.
+func nextPart(format string) (name string, width int, rest string) {
+	if format[0] != '%' || len(format) == 1 {
+		return "", 1, format[1:]
+	}
+	switch format[1] {
+	case 'Y':
+		width = 4
+	case 'm', 'd', 'H', 'M', 'S':
+		width = 2
+	case 'N':
+		width = 9
+	case 'z':
+		width = 5
+	default:
+		for _, p := range [...]struct {
+			name  string
+			width int
+		}{{"3N", 3}, {"6N", 6}, {":z", 6}, {"::z", 9}} {
 			if rest, ok := strings.CutPrefix(format[1:], p.name); ok {
-				return p, rest
+				return p.name, p.width, rest
 			}
 		}
+		return "", 1, format[1:]
 	}
-	return placeholder{"", 1}, format[1:]
+	return format[1:2], width, format[2:]
 }
 
 func formatDate(c *Ctx, args []value.Value) (value.Value, error) {
@@ -52,41 +55,20 @@ func formatDate(c *Ctx, args []value.Value) (value.Value, error) {
 	}
 	format := args[2].AsString()
 	b := c.Arena.Buffer(len(format) + 32)
-	local := t.Add(time.Duration(offset) * time.Second)
+	d := dateOf(t.Add(time.Duration(offset) * time.Second))
 	for format != "" {
-		p, rest := nextPart(format)
-		if p.name == "" {
+		name, width, rest := nextPart(format)
+		switch name {
+		case "":
 			b = append(b, format[0])
-		} else {
-			b = appendPart(b, p, local, offset)
+		case "z", ":z", "::z":
+			b = appendOffset(b, name, int(offset))
+		default:
+			b = appendPadded(b, *d.field(name), width)
 		}
 		format = rest
 	}
 	return c.keep(b)
-}
-
-func appendPart(b []byte, p placeholder, t time.Time, offset int64) []byte {
-	switch p.name {
-	case "Y":
-		return appendPadded(b, t.Year(), 4)
-	case "m":
-		return appendPadded(b, int(t.Month()), 2)
-	case "d":
-		return appendPadded(b, t.Day(), 2)
-	case "H":
-		return appendPadded(b, t.Hour(), 2)
-	case "M":
-		return appendPadded(b, t.Minute(), 2)
-	case "S":
-		return appendPadded(b, t.Second(), 2)
-	case "3N":
-		return appendPadded(b, t.Nanosecond()/1e6, 3)
-	case "6N":
-		return appendPadded(b, t.Nanosecond()/1e3, 6)
-	case "N":
-		return appendPadded(b, t.Nanosecond(), 9)
-	}
-	return appendOffset(b, p.name, int(offset))
 }
 
 // appendOffset writes an offset as z, :z or ::z ask for.
@@ -158,6 +140,17 @@ type date struct {
 	offset                                 int64
 }
 
+// dateOf returns what there is to say of a moment.
+func dateOf(t time.Time) date {
+	var d date
+	var month time.Month
+	d.year, month, d.day = t.Date()
+	d.hour, d.minute, d.second = t.Clock()
+	d.month, d.nano = int(month), t.Nanosecond()
+	d.milli, d.micro = d.nano/1e6, d.nano/1e3
+	return d
+}
+
 func (d *date) seconds() int64 {
 	return time.Date(d.year, time.Month(d.month), d.day, d.hour, d.minute, d.second, 0, time.UTC).Unix() - d.offset
 }
@@ -191,16 +184,16 @@ func (d *date) field(name string) *int {
 func parseDate(format, s string) (date, error) {
 	d := date{-1, -1, -1, -1, -1, -1, -1, -1, -1, 0}
 	for format != "" && s != "" {
-		p, rest := nextPart(format)
-		if p.name == "" && format[0] == '%' && rest != "" {
+		name, width, rest := nextPart(format)
+		if name == "" && format[0] == '%' && rest != "" {
 			return d, bad("unknown placeholder %q in the format", format[:2])
 		}
-		if p.width > len(s) {
+		if width > len(s) {
 			return d, bad("the text is too short for the format")
 		}
-		part := s[:p.width]
-		format, s = rest, s[p.width:]
-		switch p.name {
+		part := s[:width]
+		format, s = rest, s[width:]
+		switch name {
 		case "":
 		case "z", ":z", "::z":
 			offset, err := parseOffset(part)
@@ -211,9 +204,9 @@ func parseDate(format, s string) (date, error) {
 		default:
 			n := number(part)
 			if n < 0 {
-				return d, bad("%q is no number where the format has %%%s", part, p.name)
+				return d, bad("%q is no number where the format has %%%s", part, name)
 			}
-			*d.field(p.name) = n
+			*d.field(name) = n
 		}
 	}
 	return d, d.check()

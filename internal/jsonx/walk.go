@@ -64,20 +64,24 @@ func Skip(text []byte, i int) (end int, kind Kind) {
 func closing(text []byte, i int) int {
 	depth := 0
 	for {
-		switch text[i] {
-		case '"':
+		switch weight := brackets[text[i]]; weight {
+		case 0:
+			i++
+		case quote:
 			i, _ = StringEnd(text, i)
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return i + 1
+		default:
+			i++
+			if depth += int(weight); depth == 0 {
+				return i
 			}
 		}
-		i++
 	}
 }
+
+// brackets says by how much a byte outside strings changes the depth of nesting.
+var brackets = [256]int8{'"': quote, '{': 1, '[': 1, '}': -1, ']': -1}
+
+const quote = 2
 
 // StringEnd returns the position behind the string that starts at text[i], which
 // must be valid, and whether it is a plain String or Escaped.
@@ -160,3 +164,7 @@ func Unescape(dst, s []byte) []byte {
 	}
 	return dst
 }
+
+// Plain returns how many of the 8 bytes of w, the first in its low bits, come before
+// one that a JSON string cannot hold as it is or that is outside ASCII.
+func Plain(w uint64) int { return bits.TrailingZeros64(odd(w)) >> 3 }

@@ -2,8 +2,10 @@ package value
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -96,26 +98,39 @@ func AppendQuoted(dst []byte, s string) []byte {
 	return append(appendContent(append(dst, '"'), s), '"')
 }
 
+// appendContent copies eight bytes at a time and then counts how many of them were
+// fit to be copied.
 func appendContent(dst []byte, s string) []byte {
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
-			i++
-			continue
+	for len(s) >= 8 {
+		w := binary.LittleEndian.Uint64(bytesOf(s))
+		dst = slices.Grow(dst, 8)
+		n := len(dst)
+		binary.LittleEndian.PutUint64(dst[n:n+8], w)
+		plain := jsonx.Plain(w)
+		dst, s = dst[:n+plain], s[plain:]
+		if plain < 8 {
+			dst, s = appendSpecial(dst, s)
 		}
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if r != utf8.RuneError || n > 1 {
-				i += n
-				continue
-			}
-		}
-		dst = append(append(dst, s[start:i]...), quoted[c]...)
-		i++
-		start = i
 	}
-	return append(dst, s[start:]...)
+	for s != "" {
+		if c := s[0]; c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			dst, s = append(dst, c), s[1:]
+		} else {
+			dst, s = appendSpecial(dst, s)
+		}
+	}
+	return dst
+}
+
+// appendSpecial writes the first character of s, which is outside ASCII or cannot
+// stand in a string as it is.
+func appendSpecial(dst []byte, s string) ([]byte, string) {
+	if s[0] >= utf8.RuneSelf {
+		if r, n := utf8.DecodeRuneInString(s); r != utf8.RuneError || n > 1 {
+			return append(dst, s[:n]...), s[n:]
+		}
+	}
+	return append(dst, quoted[s[0]]...), s[1:]
 }
 
 // quoted is how a byte that cannot stand for itself is written.
@@ -185,31 +200,66 @@ func appendRequoted(dst, s []byte) []byte {
 	}
 }
 
-// appendRawObject copies the members as long as they come in order, which is what
-// machines write, and starts over with a decoded map when they do not.
+// member is where a member of an object that is being written has come to stand.
+type member struct {
+	name     []byte // without quotes
+	from, to int    // in the output, without commas
+}
+
+// appendRawObject writes the members as they come and sorts what it has written
+// when they do not come in order. An object that is too large for that, or has
+// names with escape sequences, is decoded.
 func appendRawObject(dst, text []byte, i int) ([]byte, int) {
+	var buf [32]member
+	members, sorted := buf[:0], true
 	start, open := len(dst), i
-	var last []byte
 	dst = append(dst, '{')
 	for i = jsonx.Space(text, i+1); text[i] != '}'; {
 		end, kind := jsonx.StringEnd(text, i)
-		key := text[i:end]
-		if kind == jsonx.Escaped || last != nil && string(last[1:len(last)-1]) >= string(key[1:len(key)-1]) {
+		name := text[i+1 : end-1]
+		n := len(members)
+		inOrder := n == 0 || string(members[n-1].name) < string(name)
+		if kind == jsonx.Escaped || n == len(buf) && !(sorted && inOrder) {
 			end, _ = jsonx.Skip(text, open)
 			v := (*Arena)(nil).FromJSON(text[open:end:end], jsonx.Object)
 			return AppendObject(dst[:start], v.Pairs(nil)), end
 		}
-		if last != nil {
+		if n == len(buf) {
+			members = append(buf[:0], members[n-1]) // those before are where they belong
+		}
+		sorted = sorted && inOrder
+		if len(dst) > start+1 {
 			dst = append(dst, ',')
 		}
-		last = key
-		dst = append(append(dst, key...), ':')
+		from := len(dst)
+		dst = append(append(dst, text[i:end]...), ':')
 		dst, i = appendRaw(dst, text, jsonx.Space(text, jsonx.Space(text, end)+1))
+		members = append(members, member{name, from, len(dst)})
 		if i = jsonx.Space(text, i); text[i] == ',' {
 			i = jsonx.Space(text, i+1)
 		}
 	}
+	if !sorted {
+		dst = rearrange(dst, start+1, members)
+	}
 	return append(dst, '}'), i + 1
+}
+
+// rearrange brings members that were written from start on into order; of members
+// with the same name the last one stays.
+func rearrange(dst []byte, start int, members []member) []byte {
+	slices.SortStableFunc(members, func(a, b member) int { return bytes.Compare(a.name, b.name) })
+	end := len(dst)
+	for i, m := range members {
+		if i+1 < len(members) && bytes.Equal(m.name, members[i+1].name) {
+			continue
+		}
+		if len(dst) > end {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, dst[m.from:m.to]...)
+	}
+	return dst[:start+copy(dst[start:], dst[end:])]
 }
 
 // shortest reports whether the text of a float is surely what appendFloat would
