@@ -245,11 +245,14 @@ func (c *compiler) place(sources []source, name string, steps []step) expr {
 			c.reads[[2]int{src.frame, src.slot}] = true
 		case fromItem:
 			p.expr, p.payload = itemExpr{}, false
+			if steps != nil {
+				p.expr, p.steps = c.docExpr(docItem, steps), nil
+			}
 		case fromEvent:
 			col := columnOf(name)
 			p.expr = &columnExpr{col}
 			if p.payload && steps != nil {
-				p.expr, p.steps = c.payloadPath(steps), nil
+				p.expr, p.steps = c.docExpr(docPayload, steps), nil
 			}
 			if src.ifPresent {
 				p.present = &col
@@ -267,30 +270,29 @@ func (c *compiler) place(sources []source, name string, steps []step) expr {
 	}
 }
 
-// payloadPath compiles a path into the payload of the event.
-func (c *compiler) payloadPath(steps []step) *payloadExpr {
+// docExpr compiles a path into a document.
+func (c *compiler) docExpr(doc int, steps []step) *docExpr {
 	fixed := jsonSteps(steps)
-	e := &payloadExpr{at: &payloadPath{c.prog.paths.Add(fixed...), steps[:len(fixed)]}}
-	c.prog.readPath(e.at.index, e.at.steps)
+	e := &docExpr{at: c.prog.path(doc, fixed, steps[:len(fixed)])}
 	if len(fixed) < len(steps) {
 		e.rest = steps[len(fixed):]
 	}
 	return e
 }
 
-// postpone finds the fields that are places in the payload and that no expression
-// reads: the row takes them from the payload, as the text that they are there.
+// postpone finds the fields that are places in a document and that no expression
+// reads: the row takes them from there, as they are written.
 func (c *compiler) postpone(list []assignment) {
 	for i := range list {
 		a := &list[i]
-		x, ok := a.expr.(*payloadExpr)
+		x, ok := a.expr.(*docExpr)
 		if !ok || x.rest != nil || a.steps != nil || c.reads[[2]int{a.frame, a.slot}] || writes(list, a.slot) > 1 {
 			continue
 		}
 		for j := range c.prog.row.columns {
 			col := &c.prog.row.columns[j]
 			if col.kind == fromSlot && col.frame == a.frame && col.slot == a.slot && !col.orSlot {
-				col.payload, a.postponed = x.at, true
+				col.doc, a.postponed = x.at, x.at
 			}
 		}
 	}

@@ -3,8 +3,6 @@ package rule
 import (
 	"fmt"
 	"strings"
-
-	"github.com/sluiceio/sluice/internal/sqlparse"
 )
 
 // Explain describes the compiled rule for people: what triggers it, which places
@@ -16,6 +14,7 @@ func (r *Rule) Explain() string {
 	section(&b, "statement", p.stmt.String())
 	section(&b, "triggers", p.filters...)
 	section(&b, "payload", p.payloadUse()...)
+	section(&b, "item", p.paths[docItem].text...)
 	section(&b, "constants", p.folded...)
 	columns := make([]string, 0, len(p.row.columns))
 	for i := range p.row.columns {
@@ -43,10 +42,11 @@ func section(b *strings.Builder, title string, lines ...string) {
 
 // payloadUse says what of the payload is read.
 func (p *program) payloadUse() []string {
-	if len(p.read) == 0 {
+	read := p.paths[docPayload].text
+	if len(read) == 0 {
 		return []string{"not decoded"}
 	}
-	return append([]string{"read in one pass, when first needed:"}, p.read...)
+	return append([]string{"read in one pass, when first needed:"}, read...)
 }
 
 func (c *rowColumn) describe() string {
@@ -69,16 +69,4 @@ func (a *action) describe() string {
 		s += fmt.Sprintf(", key %q", a.Key)
 	}
 	return s + fmt.Sprintf(", data %q", a.Data)
-}
-
-// readPath notes a path into the payload for Explain.
-func (p *program) readPath(index int, steps []step) {
-	if index < len(p.read) {
-		return // seen before
-	}
-	x := &sqlparse.Path{Name: "payload"}
-	for _, s := range steps {
-		x.Steps = append(x.Steps, sqlparse.Step{Kind: s.kind, Key: s.key, Index: s.index})
-	}
-	p.read = append(p.read, x.String())
 }

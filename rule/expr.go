@@ -33,15 +33,15 @@ type itemExpr struct{}
 
 func (itemExpr) eval(r *run) (value.Value, error) { return r.item, nil }
 
-// payloadExpr is a path into the payload of the event. The steps behind those
-// that the pass over the payload follows are in rest.
-type payloadExpr struct {
-	at   *payloadPath
+// docExpr is a path into the payload of the event, or into the item. The steps
+// behind those that the pass over it follows are in rest.
+type docExpr struct {
+	at   *docPath
 	rest []step
 }
 
-func (e *payloadExpr) eval(r *run) (value.Value, error) {
-	v, err := r.payloadAt(e.at)
+func (e *docExpr) eval(r *run) (value.Value, error) {
+	v, err := r.at(e.at)
 	if err != nil || e.rest == nil {
 		return v, err
 	}

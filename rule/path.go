@@ -26,12 +26,6 @@ type step struct {
 	at    expr // the index of a StepVar
 }
 
-// payloadPath is a way into the payload that the one pass over it finds.
-type payloadPath struct {
-	index int // in program.paths
-	steps []step
-}
-
 // jsonSteps returns the steps for jsonx, as far as they are fixed: keys, and
 // indexes counted from the start.
 func jsonSteps(steps []step) []jsonx.Step {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/sluiceio/sluice/internal/jsonx"
 	"github.com/sluiceio/sluice/internal/sqlparse"
 	"github.com/sluiceio/sluice/internal/value"
 )
@@ -31,10 +30,9 @@ type program struct {
 	incase      cond
 	row         rowShape
 
-	// paths are those into the payload, and vars the placeholders of the rule's
-	// templates.
-	paths jsonx.Paths
-	read  []string // the paths, as they are written
+	// paths are those into the payload and into the item, and vars the
+	// placeholders of the rule's templates.
+	paths [2]docPaths
 	vars  []boundVar
 	slots [2]int
 	runs  sync.Pool
@@ -55,8 +53,8 @@ type assignment struct {
 	base  expr
 	// payload is set when the column is payload, which is then read as JSON.
 	payload bool
-	// postponed is set when the row takes the value from the payload itself.
-	postponed bool
+	// postponed is set when the row takes the value from the document itself.
+	postponed *docPath
 }
 
 // nested returns the column's value with v put into its place.
@@ -107,10 +105,9 @@ func (p *program) newRun() *run {
 	for i, n := range p.slots {
 		r.frames[i] = make([]value.Value, n)
 	}
-	n := p.paths.Len()
-	r.payload.spans = make([]jsonx.Span, n)
-	r.payload.values = make([]value.Value, n)
-	r.payload.read = make([]bool, n)
+	for i := range r.docs {
+		r.docs[i] = newDocument(&p.paths[i].set)
+	}
 	r.row.r = r
 	p.engine.bind(r)
 	return r

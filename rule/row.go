@@ -28,9 +28,9 @@ type rowColumn struct {
 	column column
 	// orSlot: the value is the event's when it has the column, else the slot's.
 	orSlot bool
-	// payload is set when the slot is not filled, since the value is taken from
-	// the payload.
-	payload *payloadPath
+	// doc is set when the slot is not filled, since the value is taken from the
+	// document.
+	doc *docPath
 }
 
 // selectRow is the shape of what SELECT selects.
@@ -148,8 +148,8 @@ func (w *Row) get(c *rowColumn) (value.Value, bool) {
 				return v, true
 			}
 		}
-		if c.payload != nil {
-			v, _ := w.r.payloadAt(c.payload) // the statement has looked into it before
+		if c.doc != nil {
+			v, _ := w.r.at(c.doc) // that it can be read has been seen before
 			return v, true
 		}
 		return w.r.frames[c.frame][c.slot], true
@@ -187,8 +187,8 @@ func (w *Row) AppendJSON(dst []byte) []byte {
 			dst = w.appendMember(dst, extra[0])
 			extra = extra[1:]
 		}
-		if c.payload != nil {
-			dst = append(w.r.appendPayload(append(dst, c.prefix...), c.payload), ',')
+		if c.doc != nil {
+			dst = append(w.r.appendAt(append(dst, c.prefix...), c.doc), ',')
 			continue
 		}
 		v, ok := w.get(c)

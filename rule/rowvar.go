@@ -17,7 +17,7 @@ type boundVar struct {
 	column *rowColumn
 	// payload is set for a path into the payload as it was received: the pass
 	// that reads the statement's paths reads it too.
-	payload *payloadPath
+	payload *docPath
 }
 
 // bindVar resolves a placeholder and returns its slot.
@@ -33,22 +33,18 @@ func (p *program) bindVar(v template.Var) int {
 	return len(p.vars) - 1
 }
 
-func (p *program) payloadVar(v *template.Var, c *rowColumn) *payloadPath {
+func (p *program) payloadVar(v *template.Var, c *rowColumn) *docPath {
 	// The pass reads every text on the way as JSON, a republish template only
 	// the first, which is the payload.
 	inTexts := v.DecodesText(1) || len(v.Path) == 2
 	if c.kind != fromEvent || c.column.id != colPayload || len(v.Path) < 2 || len(v.Path) > jsonx.MaxSteps || !inTexts {
 		return nil
 	}
-	at := &payloadPath{}
-	steps := make([]jsonx.Step, 0, len(v.Path)-1)
+	var steps []step
 	for _, key := range v.Path[1:] {
-		steps = append(steps, jsonx.Member(key))
-		at.steps = append(at.steps, step{key: key})
+		steps = append(steps, step{key: key})
 	}
-	at.index = p.paths.Add(steps...)
-	p.readPath(at.index, at.steps)
-	return at
+	return p.path(docPayload, jsonSteps(steps), steps)
 }
 
 // AppendVar appends the value of a placeholder as text.
@@ -68,7 +64,7 @@ func (w *Row) bound(v *template.Var) value.Value {
 	b := &w.r.prog.vars[v.Slot]
 	switch {
 	case b.payload != nil:
-		x, err := w.r.payloadAt(b.payload)
+		x, err := w.r.at(b.payload)
 		if err != nil {
 			return value.Undefined() // a payload that is no JSON has no such place
 		}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/internal/builtin"
-	"github.com/sluiceio/sluice/internal/jsonx"
 	"github.com/sluiceio/sluice/internal/value"
 )
 
@@ -28,7 +27,7 @@ type run struct {
 	stack  []value.Value // arguments of functions
 	row    Row
 
-	payload payload
+	docs [2]document
 	// What the rows go to, when they become records.
 	out     *bridge.Batch
 	actions []*action
@@ -47,7 +46,7 @@ const (
 func (r *run) begin(m *bridge.Message) {
 	r.msg = m
 	r.clock = time.Time{}
-	r.payload.state = payloadUnread
+	r.docs[docPayload].state = unread
 }
 
 // end drops what the run holds of the message.
@@ -56,10 +55,12 @@ func (r *run) end() {
 	r.msg = nil
 	clear(r.frames[frameSelect])
 	clear(r.frames[frameDo])
-	clear(r.payload.values)
+	for i := range r.docs {
+		r.docs[i].drop()
+	}
 	clear(r.stack[:cap(r.stack)])
 	r.stack = r.stack[:0]
-	r.item, r.payload.whole, r.payload.doc = value.Undefined(), value.Undefined(), nil
+	r.item = value.Undefined()
 }
 
 // now is the time of the evaluation, the same for the whole of it.
@@ -138,6 +139,7 @@ func (r *run) each(items []value.Value, emit func(*run) error) (outcome, error) 
 	p, result := r.prog, empty
 	for _, item := range items {
 		r.item = item
+		r.docs[docItem].state = unread
 		if p.incase != nil {
 			ok, err := p.incase.test(r)
 			if err != nil {
@@ -165,9 +167,9 @@ func (r *run) each(items []value.Value, emit func(*run) error) (outcome, error) 
 func (r *run) assign(list []assignment, clause string) error {
 	for i := range list {
 		a := &list[i]
-		if a.postponed {
-			if r.open() == payloadBad {
-				return r.prog.failField(clause, a, r.payload.err)
+		if a.postponed != nil {
+			if err := r.document(a.postponed).err; err != nil {
+				return r.prog.failField(clause, a, err)
 			}
 			continue
 		}
@@ -181,89 +183,6 @@ func (r *run) assign(list []assignment, clause string) error {
 		r.frames[a.frame][a.slot] = v
 	}
 	return nil
-}
-
-// payload is the payload column, read when a path into it is first asked for.
-type payload struct {
-	state payloadState
-	// doc is the JSON text and spans the places of the statement's paths in it;
-	// values are those that have been read so far.
-	doc    []byte
-	spans  []jsonx.Span
-	values []value.Value
-	read   []bool
-	// whole is the column when it is no text.
-	whole value.Value
-	err   error
-}
-
-type payloadState uint8
-
-const (
-	payloadUnread payloadState = iota
-	payloadText                // doc and spans are set
-	payloadValue               // whole is set
-	payloadBad                 // err is set
-)
-
-// open makes the payload ready for paths into it.
-func (r *run) open() payloadState {
-	p := &r.payload
-	if p.state != payloadUnread {
-		return p.state
-	}
-	v := r.column(column{"payload", colPayload})
-	if v.Kind() != value.KindString {
-		p.whole, p.state = v, payloadValue
-		return p.state
-	}
-	p.doc = bytesOf(v.AsString())
-	var err error
-	if p.spans, err = r.prog.paths.Extract(p.spans, p.doc); err != nil {
-		p.err, p.state = fmt.Errorf("%w: %w", errPayloadNotJSON, err), payloadBad
-		return p.state
-	}
-	clear(p.read)
-	p.state = payloadText
-	return p.state
-}
-
-// payloadAt returns the value at one of the program's payload paths.
-func (r *run) payloadAt(at *payloadPath) (value.Value, error) {
-	switch p := &r.payload; r.open() {
-	case payloadText:
-		if !p.read[at.index] {
-			p.values[at.index] = r.pick(at, p.spans[at.index])
-			p.read[at.index] = true
-		}
-		return p.values[at.index], nil
-	case payloadValue:
-		return r.walk(p.whole, at.steps), nil
-	default:
-		return value.Undefined(), p.err
-	}
-}
-
-// appendPayload appends the value at one of the program's payload paths as JSON.
-func (r *run) appendPayload(dst []byte, at *payloadPath) []byte {
-	p := &r.payload
-	if r.open() == payloadText {
-		if s := p.spans[at.index]; s.Rest == 0 && s.Kind != jsonx.Missing {
-			return value.AppendJSONText(dst, p.doc[s.Start:s.End])
-		}
-	}
-	v, _ := r.payloadAt(at) // the statement has looked into the payload before
-	return value.AppendJSON(dst, v)
-}
-
-// pick makes the value of a span. Where a text was met on the way, the rest of
-// the path leads into the JSON that it may hold.
-func (r *run) pick(at *payloadPath, s jsonx.Span) value.Value {
-	v := r.arena.FromJSON(r.payload.doc[s.Start:s.End:s.End], s.Kind)
-	if s.Rest > 0 {
-		v = r.walk(v, at.steps[len(at.steps)-int(s.Rest):])
-	}
-	return v
 }
 
 // number is a random number, for partition keys.
