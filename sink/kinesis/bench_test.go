@@ -27,7 +27,7 @@ func (n *null) Do(r *http.Request) (*http.Response, error) {
 	}
 	_ = r.Body.Close()
 	return &http.Response{
-		StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(n.reply)), Request: r,
+		StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(n.reply)), Request: r,
 	}, nil
 }
 

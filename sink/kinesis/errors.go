@@ -259,13 +259,13 @@ func (s *Sink) connectionHint(err error) string {
 	case errors.As(err, &dns):
 		return fmt.Sprintf("host %s cannot be resolved: is the region or the endpoint right?", dns.Name)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("%s refuses connections", s.place())
+		return s.place() + " refuses connections"
 	case errors.As(err, &cert):
 		return fmt.Sprintf("the TLS certificate of %s is not trusted", s.place())
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return fmt.Sprintf("%s does not speak TLS", s.place())
+		return s.place() + " does not speak TLS"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Sprintf("%s did not answer in time", s.place())
+		return s.place() + " did not answer in time"
 	}
 	return ""
 }

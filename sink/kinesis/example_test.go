@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log"
 	"strings"
 	"time"
 
@@ -22,7 +21,7 @@ import (
 func ExampleSink_Write() {
 	server, err := kinesistest.New(kinesistest.Config{Streams: []kinesistest.StreamConfig{{Name: "readings"}}})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer server.Close()
 
@@ -31,7 +30,7 @@ func ExampleSink_Write() {
 		Stream: "readings",
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	ctx := context.Background()
 	defer sink.Close(ctx)
@@ -56,7 +55,7 @@ func ExampleNew() {
 		Stream: "arn:aws:kinesis:eu-central-1:123456789012:stream/readings",
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Println(sink.Limits().Records, "records per request,", sink.Limits().LaneRecords, "per key")
 	// Output: 500 records per request, 1 per key
@@ -66,14 +65,14 @@ func ExampleNew() {
 func ExampleSink_Check() {
 	server, err := kinesistest.New(kinesistest.Config{})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer server.Close()
 
 	awsConfig := server.AWSConfig()
 	sink, err := kinesis.New(kinesis.Config{AWS: &awsConfig, Stream: "readings"})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	ctx := context.Background()
 	defer sink.Close(ctx)

@@ -34,6 +34,7 @@ type exchange struct {
 
 type exchangeKey struct{}
 
+// SerializeRequest sets the body that the caller has encoded.
 func (p protocol) SerializeRequest(
 	ctx context.Context, op *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request,
 ) error {
@@ -57,6 +58,7 @@ func (p protocol) SerializeRequest(
 
 var replies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
+// DeserializeResponse leaves a reply alone in which nothing failed.
 func (p protocol) DeserializeResponse(
 	ctx context.Context, op *smithy.OperationSchema, types *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable,
 ) error {
@@ -129,6 +131,7 @@ func (b *body) detach() (sent bool) {
 	return b.sent
 }
 
+// Len is the number of bytes left; the SDK takes it for the content length.
 func (b *body) Len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -149,6 +152,7 @@ func (b *body) Seek(offset int64, whence int) (int64, error) {
 	return int64(b.at), nil
 }
 
+// Read is for transports that do not know WriteTo.
 func (b *body) Read(p []byte) (n int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -165,6 +169,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// WriteTo hands the parts over without copying.
 func (b *body) WriteTo(w io.Writer) (written int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

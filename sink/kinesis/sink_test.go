@@ -145,7 +145,7 @@ func TestRequestFailures(t *testing.T) {
 				require.Len(t, batch.Failed, 2)
 			}
 			for _, mark := range []error{bridge.ErrThrottled, bridge.ErrAmbiguous, bridge.ErrUnavailable, bridge.ErrPermanent} {
-				require.Equal(t, mark == tc.mark, errors.Is(err, mark), mark)
+				require.Equal(t, tc.mark != nil && errors.Is(mark, tc.mark), errors.Is(err, mark), mark)
 			}
 			require.Len(t, f.requests, f.calls["PutRecords"]-boolInt(tc.answer.unsent != nil))
 			require.Equal(t, 1, f.calls["PutRecords"], "the SDK must not retry puts")
