@@ -121,7 +121,7 @@ func (p *parser) unexpected(wanted, hint string) {
 			found = string(r[:30]) + "…"
 		}
 	}
-	if hint == "" && t.kind == tKeyword {
+	if hint == "" && t.kind == tKeyword && (wanted == "an expression" || wanted == "a name") {
 		hint = fmt.Sprintf("%s is a reserved word; quote it as a name: \"%s\"", found, p.sql[t.span.Start:t.span.End])
 	}
 	p.fault(t.span, fmt.Sprintf("expected %s, found %s", wanted, found), hint)
