@@ -62,8 +62,9 @@ type Config struct {
 	Ordering Ordering
 	// Aggregate packs many records into one Kinesis record, in the format of
 	// the Kinesis Producer Library. Consumers must take them apart: see
-	// Deaggregate. How long a record may wait for others is the BatchTime
-	// of the pipeline's queue.
+	// Deaggregate. A record's explicit hash key then only chooses its slot.
+	// How long a record may wait for others is the BatchTime of the
+	// pipeline's queue.
 	Aggregate bool
 	// AggregateBytes is the size, in bytes, that an aggregate is filled up
 	// to, 1 KiB to 1 MiB. Default 25 KiB, one PUT payload unit.

@@ -67,14 +67,19 @@ func (p *put) run(ctx context.Context) {
 			bytes += p.entries[b].bytes
 			b++
 		}
-		p.attempt(ctx, a, b)
+		err := p.attempt(ctx, a, b)
+		if err != nil && b < n {
+			p.fail(b, n, err)
+			return
+		}
 		a = b
 	}
 }
 
 // attempt sends the entries from a to b-1 in one request and notes what became
-// of their records.
-func (p *put) attempt(ctx context.Context, a, b int) {
+// of their records. The error says why it makes no sense to send more now; it is
+// that of records which are not sent.
+func (p *put) attempt(ctx context.Context, a, b int) error {
 	s := p.write.sink
 	out, sent, err := p.call(ctx, a, b)
 	if err != nil && isExpired(err) && s.renewCredentials() {
@@ -85,19 +90,23 @@ func (p *put) attempt(ctx context.Context, a, b int) {
 	}
 	if err == nil {
 		p.outcomes(a, b, out)
-		return
+		return nil
 	}
 	s.total.failedRequests.Add(1)
 	e, c := s.requestError(p.stream, err, putAction, sent)
 	if c == rejected {
 		p.isolate(ctx, a, b, e)
-		return
+		return nil
 	}
 	if !sent {
 		p.write.cannotSend(c.mark(e))
 	}
 	p.stream.counters.fail(c, e.Shard, b-a)
 	p.fail(a, b, c.mark(e))
+	if c == ambiguous { // not so for what was not sent
+		return &Error{Stream: e.Stream, Message: "not sent, because a request before it failed", Err: err}
+	}
+	return c.mark(e)
 }
 
 // call makes one request. The output is nil when all entries were stored and
@@ -207,7 +216,7 @@ func (p *put) isolate(ctx context.Context, a, b int, e *Error) {
 			continue
 		}
 		if next < bad {
-			p.attempt(ctx, next, bad)
+			_ = p.attempt(ctx, next, bad)
 		}
 		p.reject(ctx, bad, e)
 		next = bad + 1
@@ -215,11 +224,11 @@ func (p *put) isolate(ctx context.Context, a, b int, e *Error) {
 	switch {
 	case next == b:
 	case next > a:
-		p.attempt(ctx, next, b)
+		_ = p.attempt(ctx, next, b)
 	default: // the message does not say: each half will show
 		mid := (a + b) / 2
-		p.attempt(ctx, a, mid)
-		p.attempt(ctx, mid, b)
+		_ = p.attempt(ctx, a, mid)
+		_ = p.attempt(ctx, mid, b)
 	}
 }
 
@@ -238,7 +247,7 @@ func (p *put) reject(ctx context.Context, i int, e *Error) {
 		apart := &put{write: w, stream: p.stream, maxRecord: p.maxRecord}
 		k.addRun(apart, half[0], half[1])
 		for n := range apart.entries {
-			apart.attempt(ctx, n, n+1)
+			_ = apart.attempt(ctx, n, n+1)
 		}
 		for _, err := range w.errs[half[0]:half[1]] {
 			if err != nil && !errors.Is(err, bridge.ErrPermanent) {

@@ -218,11 +218,16 @@ func (q *quota) wait(ctx context.Context) error {
 	}
 }
 
+// renewPause is the shortest time between two renewals of credentials: many
+// requests may find at once that they have expired.
+const renewPause = 5 * time.Second
+
 // renewCredentials makes the SDK fetch fresh credentials and reports whether it
 // can.
 func (s *Sink) renewCredentials() bool {
 	cache, ok := s.client.Options().Credentials.(*aws.CredentialsCache)
-	if ok {
+	now, last := time.Now().UnixNano(), s.renewed.Load()
+	if ok && now-last >= int64(renewPause) && s.renewed.CompareAndSwap(last, now) {
 		cache.Invalidate()
 	}
 	return ok

@@ -194,6 +194,9 @@ func TestExpiredCredentialsAreRenewed(t *testing.T) {
 	err = s.Write(t.Context(), batchOf(s, "a=1"))
 	require.ErrorIs(t, err, bridge.ErrUnavailable)
 	require.ErrorContains(t, err, "credentials have expired")
+	require.EqualValues(t, 2, fetched.Load())
+	require.Error(t, s.Write(t.Context(), batchOf(s, "a=1")))
+	require.EqualValues(t, 2, fetched.Load(), "not again so soon")
 	expired = false
 	require.NoError(t, s.Write(t.Context(), batchOf(s, "a=1")))
 	require.Len(t, f.stored, 1)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -31,6 +32,7 @@ type Sink struct {
 	writes  sync.Pool // of *write
 	quota   quota
 	room    room
+	renewed atomic.Int64 // when credentials were last renewed, Unix nanoseconds
 	health  health
 
 	ctx    context.Context // of what goes on in the background, until Close

@@ -88,6 +88,35 @@ func TestWriteSplitsRequests(t *testing.T) {
 	require.Equal(t, []int{500, 500, 205, 2, 1}, sizes)
 }
 
+// TestNothingMoreAfterAFailure sends no second request when the first one was
+// not answered: it would only take time.
+func TestNothingMoreAfterAFailure(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		answer      answer
+		first, rest error
+	}{
+		"ambiguous":   {fail(500, "InternalFailure", "x"), bridge.ErrAmbiguous, nil},
+		"unavailable": {fail(400, "ResourceNotFoundException", "x"), bridge.ErrUnavailable, bridge.ErrUnavailable},
+		"throttled":   {fail(400, "LimitExceededException", "x"), bridge.ErrThrottled, bridge.ErrThrottled},
+	} {
+		f := &fake{put: func(putRequest) answer { return tc.answer }}
+		s := f.sink(t, Config{Stream: "s"})
+		b := new(bridge.Batch)
+		for i := range MaxEntries + 1 {
+			b.Add(bridge.Record{Key: fmt.Append(nil, i)})
+		}
+		failed := failures(t, s.Write(t.Context(), b))
+		require.Len(t, f.requests, 1, name)
+		require.Len(t, failed, MaxEntries+1, name)
+		require.ErrorIs(t, failed[0], tc.first, name)
+		if tc.rest != nil {
+			require.ErrorIs(t, failed[MaxEntries], tc.rest, name)
+		}
+		require.NotErrorIs(t, failed[MaxEntries], bridge.ErrAmbiguous, name)
+	}
+}
+
 func TestWriteChecksRecords(t *testing.T) {
 	t.Parallel()
 	f := new(fake)

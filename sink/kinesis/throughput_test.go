@@ -173,6 +173,31 @@ func TestOverloadedShardHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+// TestThrottledStream offers a stream three times what it takes: it is used to
+// its limit, without a storm of retries, and whatever the backlog the requests
+// stay as few.
+func TestThrottledStream(t *testing.T) {
+	t.Parallel()
+	// One aggregate of 25 KiB in flight per shard is, at 20 ms, already more than
+	// a shard takes: that many are refused even at the pipeline's lowest.
+	for aggregate, refused := range map[bool]float64{false: 0.2, true: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			const seconds, shards = 10, 4
+			server := service(t, shards, kinesistest.Limits{Throughput: true})
+			src := &metered{perTick: 120, payload: make([]byte, 1000), topic: func(i int) string {
+				return "device-" + strconv.Itoa(i%20_000)
+			}}
+			stats := drive(t, server, src, kinesis.Config{Aggregate: aggregate}, 50*time.Millisecond, seconds*time.Second)
+			calls := server.Calls()["PutRecords"]
+			t.Logf("aggregate=%t: %d of %d stored, %d Kinesis records, %d throttled, %d requests",
+				aggregate, stats.Records, src.sent, stats.Entries, stats.Throttled, calls)
+			limit := float64(shards * 1000 * seconds)
+			require.Greater(t, float64(stats.Records), 0.9*limit)
+			require.Less(t, float64(stats.Throttled), refused*float64(stats.Entries))
+		})
+	}
+}
+
 // keysOfShard returns keys that fall into one of 16 even shards.
 func keysOfShard(shard byte, n int) (keys []string) {
 	for i := 0; len(keys) < n; i++ {

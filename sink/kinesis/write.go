@@ -3,6 +3,7 @@ package kinesis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +37,9 @@ const keepBytes = 4 << 20
 func (w *write) release() {
 	for _, p := range w.puts[:w.used] {
 		p.reset()
+	}
+	if len(w.puts) > maxPutsAtOnce {
+		w.puts = slices.Delete(w.puts, maxPutsAtOnce, len(w.puts)) // their buffers would be kept for ever
 	}
 	w.packer.reset()
 	w.records = nil
