@@ -34,6 +34,10 @@ func BenchmarkPutRecords(b *testing.B) {
 			in := request()
 			return func() error { _, err := srv.PutRecords(b.Context(), in); return err }
 		}},
+		{"methods with a folder", kinesistest.Config{NoSocket: true, Dir: b.TempDir()}, func(srv *kinesistest.Server) func() error {
+			in := request()
+			return func() error { _, err := srv.PutRecords(b.Context(), in); return err }
+		}},
 		{"SDK without socket", kinesistest.Config{NoSocket: true}, throughSDK(b)},
 		{"SDK over loopback", kinesistest.Config{}, throughSDK(b)},
 	} {

@@ -143,7 +143,7 @@ func (st *stream) logDisk(sh *shard) {
 		seg.dirty = true
 		d.dirty = append(d.dirty, seg)
 	}
-	_, err = seg.w.Write(appendFrame(nil, sh.log.at(index)))
+	_, err = seg.w.Write(appendFrame(seg.w.AvailableBuffer(), sh.log.at(index)))
 	d.fail(err)
 }
 
@@ -295,7 +295,8 @@ func (s *Server) loadStream(name string) (*stream, error) {
 		}
 	}
 	slices.SortFunc(st.open, func(a, b *shard) int { return a.from.compare(b.from) })
-	return st, st.checkRanges()
+	err = st.checkRanges()
+	return st, err
 }
 
 // checkRanges makes sure that every hash has its shard.

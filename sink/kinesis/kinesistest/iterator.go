@@ -32,7 +32,7 @@ func (it iterator) String() string {
 	b = binary.BigEndian.AppendUint32(b, it.shard)
 	b = append(b, it.stream...)
 	// The service's are at least this long, so buffers get their exercise.
-	b = append(b, bytes.Repeat([]byte{0}, max(0, 148-len(b)))...)
+	b = append(b, make([]byte, max(0, 148-len(b)))...)
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 	return base64.StdEncoding.EncodeToString(b)
 }

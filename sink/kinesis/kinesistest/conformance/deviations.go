@@ -34,6 +34,9 @@ var KinesisLocal = map[string]string{
 	"iterator of a foreign sequence number":           "accepts it",
 	"iterator of no shard":                            "other message",
 	"iterator that is none":                           "error without a type",
+	"split of an on-demand stream":                    "accepts it",
+	"tag with bad characters":                         "other message",
+	"distribution switched to AUTO and back":          "unknown operation",
 	"retention period":                                "other message",
 }
 
@@ -56,6 +59,12 @@ var Kinesalite = map[string]string{
 	"request of more than 10 MiB":                     "error without a type",
 	"UpdateMaxRecordSize":                             "unknown operation",
 	"end of a parent names its children":              "names none",
+	"list shards since a time":                        "ignores filters",
+	"split of an on-demand stream":                    "no on-demand streams",
+	"tags of a resource":                              "unknown operation",
+	"enhanced monitoring":                             "unknown operation",
+	"DescribeLimits":                                  "unknown operation",
+	"distribution switched to AUTO and back":          "no on-demand streams",
 	"UpdateStreamMode":                                "unknown operation",
 	"encryption is shown":                             "unknown operation",
 }

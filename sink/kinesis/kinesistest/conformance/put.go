@@ -30,7 +30,7 @@ func withHash(hash string) types.PutRecordsRequestEntry {
 }
 
 // putFails is a check that the records are refused.
-func putFails(name string, code, text string, records ...types.PutRecordsRequestEntry) Check {
+func putFails(name, code, text string, records ...types.PutRecordsRequestEntry) Check {
 	return Check{Name: name, Run: func(ctx context.Context, e *Env) error {
 		_, err := e.put(ctx, 1, records...)
 		return fails(err, code, text)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -107,6 +108,31 @@ var shardChecks = []Check{
 			return err
 		}
 		return errors.Join(equal("shards", len(all), 1), equal("shard", deref(all[0].ShardId), shard0))
+	}},
+	{Name: "list shards since a time", Run: func(ctx context.Context, e *Env) error {
+		name, err := e.split(ctx)
+		if err != nil {
+			return err
+		}
+		filter := &types.ShardFilter{Type: types.ShardFilterTypeFromTimestamp}
+		_, err = e.client().ListShards(ctx, &kinesis.ListShardsInput{StreamName: &name, ShardFilter: filter})
+		if err := fails(err, "InvalidArgumentException", ""); err != nil {
+			return fmt.Errorf("without a time: %w", err)
+		}
+		filter.Timestamp = new(time.Now().Add(-time.Hour))
+		all, err := e.list(ctx, &kinesis.ListShardsInput{StreamName: &name, ShardFilter: filter})
+		if err != nil {
+			return err
+		}
+		return equal("shards open in the last hour", len(all), 3)
+	}},
+	{Name: "split of an on-demand stream", Run: func(ctx context.Context, e *Env) error {
+		name, err := e.create(ctx, &kinesis.CreateStreamInput{StreamModeDetails: &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand}})
+		if err != nil {
+			return err
+		}
+		_, err = e.client().SplitShard(ctx, &kinesis.SplitShardInput{StreamName: &name, ShardToSplit: new(shard0), NewStartingHashKey: new("1000")})
+		return fails(err, "ValidationException", "")
 	}},
 	{Name: "merge: lineage", Run: func(ctx context.Context, e *Env) error {
 		name, err := e.stream(ctx, 2)
