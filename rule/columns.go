@@ -2,6 +2,7 @@ package rule
 
 import (
 	"sort"
+	"strings"
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/internal/value"
@@ -19,9 +20,11 @@ type columnID uint8
 const (
 	colOther columnID = iota
 	colClientID
+	colDup
 	colEvent
 	colFlags
 	colID
+	colMessageReceivedAt
 	colMetadata
 	colNode
 	colPayload
@@ -30,6 +33,7 @@ const (
 	colPubProps
 	colReceivedAt
 	colQoS
+	colRetain
 	colTimestamp
 	colTopic
 	colUsername
@@ -38,9 +42,11 @@ const (
 // messageFields are the columns with a number, sorted by name.
 var messageFields = [...]column{
 	{"clientid", colClientID},
+	{"dup", colDup},
 	{"event", colEvent},
 	{"flags", colFlags},
 	{"id", colID},
+	{"message_received_at", colMessageReceivedAt},
 	{"metadata", colMetadata},
 	{"node", colNode},
 	{"payload", colPayload},
@@ -49,6 +55,7 @@ var messageFields = [...]column{
 	{"pub_props", colPubProps},
 	{"publish_received_at", colReceivedAt},
 	{"qos", colQoS},
+	{"retain", colRetain},
 	{"timestamp", colTimestamp},
 	{"topic", colTopic},
 	{"username", colUsername},
@@ -114,7 +121,13 @@ func (r *run) has(id columnID) bool {
 	case colPayload:
 		return m.Payload != nil || m.Event == ""
 	case colReceivedAt:
-		return !m.Received.IsZero() && r.publish()
+		return !m.Received.IsZero() && r.publish() && !r.ingress()
+	case colMessageReceivedAt:
+		return !m.Received.IsZero() && r.ingress()
+	case colDup, colRetain:
+		return r.ingress()
+	case colFlags:
+		return r.publish() && !r.ingress()
 	default:
 		return r.publish()
 	}
@@ -124,11 +137,21 @@ func (r *run) has(id columnID) bool {
 // rather than an event that has no quality of service and the like.
 func (r *run) publish() bool { return r.msg.Event == "" || r.msg.Payload != nil }
 
+// ingress reports whether the message came from another system; EMQX has other
+// columns for such messages.
+func (r *run) ingress() bool {
+	return strings.HasPrefix(r.msg.Event, "$sources/") || strings.HasPrefix(r.msg.Event, "$bridges/")
+}
+
 func (r *run) field(id columnID) value.Value {
 	m := r.msg
 	switch id {
 	case colClientID:
 		return value.String(m.ClientID)
+	case colDup:
+		return value.Bool(m.Dup)
+	case colRetain:
+		return value.Bool(m.Retain)
 	case colEvent:
 		if m.Event == "" {
 			return value.String("message.publish")
@@ -150,7 +173,7 @@ func (r *run) field(id columnID) value.Value {
 		return value.String(m.PeerName)
 	case colPubProps:
 		return r.properties()
-	case colReceivedAt:
+	case colReceivedAt, colMessageReceivedAt:
 		return value.Int(m.Received.UnixMilli())
 	case colQoS:
 		return value.Int(int64(m.QoS))

@@ -130,7 +130,7 @@ func (c *compiler) items(s *scope, f *sqlparse.Field) string {
 	p.decodeItems = ok && path.Name == "payload" && len(path.Steps) == 0
 	if f.As != nil && len(f.As.Steps) == 0 {
 		slot := s.selected.add(f.As.Name)
-		slot.write(nil)
+		slot.write(f.As.Name, nil, x)
 		p.items = slot.index
 		p.fields = append(p.fields, assignment{field: f, expr: x, frame: frameSelect, slot: slot.index})
 		return f.As.Name
@@ -174,7 +174,7 @@ func (c *compiler) assignment(s *scope, into *frame, f *sqlparse.Field, x expr, 
 		a.base = c.place(s.written(into, target.Name), target.Name, nil)
 	}
 	slot := into.add(target.Name)
-	slot.write(target.Steps)
+	slot.write(target.Name, target.Steps, x)
 	a.slot = slot.index
 	return a
 }

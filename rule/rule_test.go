@@ -131,6 +131,16 @@ func TestEventColumns(t *testing.T) {
 	require.Equal(t, "client.disconnected c normal undefined undefined", string(out.Records[0].Data))
 }
 
+func TestIngressColumns(t *testing.T) {
+	t.Parallel()
+	r := newRule(t, `SELECT dup, retain, qos, message_received_at AS at, flags, payload FROM "$sources/mqtt:in"`, rule.Action{})
+	var out bridge.Batch
+	m := message("x")
+	m.Event, m.Retain = "$sources/mqtt:in", true
+	require.NoError(t, r.Apply(&out, m))
+	require.Equal(t, `{"at":1700000000000,"dup":false,"flags":"undefined","payload":"x","qos":1,"retain":true}`, string(out.Records[0].Data))
+}
+
 func TestErrorsNameThePart(t *testing.T) {
 	t.Parallel()
 	var out bridge.Batch

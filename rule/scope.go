@@ -23,6 +23,9 @@ type slot struct {
 	// hidden is set when a later star puts the event's column of this name, if
 	// there is one, in its place.
 	hidden bool
+	// same is set when the value is the event's column of this name, so that
+	// nothing is to be gained from looking here.
+	same bool
 }
 
 func newFrame(id int) *frame { return &frame{id: id, slots: make(map[string]*slot)} }
@@ -45,8 +48,10 @@ func (f *frame) hide() {
 	}
 }
 
-// write notes that the place behind steps in a column is written.
-func (s *slot) write(steps []sqlparse.Step) {
+// write notes that the place behind steps in a column is written with x.
+func (s *slot) write(name string, steps []sqlparse.Step, x expr) {
+	column, ok := x.(*columnExpr)
+	s.same = ok && len(steps) == 0 && column.column.name == name
 	if len(steps) == 0 {
 		s.whole, s.hidden = true, false
 		return
@@ -123,7 +128,7 @@ const (
 func (s *scope) sources(name string, steps []sqlparse.Step) []source {
 	var out []source
 	if s.do != nil {
-		if d := s.do.slots[name]; d != nil && d.concerns(steps) {
+		if d := s.do.slots[name]; d != nil && !d.same && d.concerns(steps) {
 			own := source{kind: fromSlot, frame: s.do.id, slot: d.index}
 			if d.hidden {
 				return append(s.outer(name, steps), own)
@@ -141,7 +146,7 @@ func (s *scope) outer(name string, steps []sqlparse.Step) []source {
 	}
 	event := source{kind: fromEvent}
 	d := s.selected.slots[name]
-	if d == nil || !d.concerns(steps) {
+	if d == nil || d.same || !d.concerns(steps) {
 		return []source{event}
 	}
 	own := source{kind: fromSlot, frame: s.selected.id, slot: d.index}
