@@ -19,6 +19,8 @@ type Options struct {
 	Connect func(*packets.Connect) *packets.Connack
 	// Hook is asked about every packet after CONNACK, in either direction.
 	Hook func(Event) Action
+	// IgnoreWindow sends more than the client's receive maximum.
+	IgnoreWindow bool
 	// MaxInflight limits the receive maximum of clients; 0 means no limit.
 	MaxInflight int
 	// Suback returns the reason code for a subscription; nil grants what is
@@ -120,7 +122,7 @@ func (b *Broker) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 
 // Handle serves one connection in the background.
 func (b *Broker) Handle(nc net.Conn) {
-	c := &conn{broker: b, nc: nc, cut: make(chan struct{}), outbound: map[uint16]bool{}}
+	c := &conn{broker: b, nc: nc, cut: make(chan struct{}), writing: make(chan struct{}, 1), outbound: map[uint16]bool{}}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {

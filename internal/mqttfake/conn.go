@@ -23,7 +23,7 @@ type conn struct {
 	outbound map[uint16]bool // sent on this connection and not acknowledged; Broker.mu
 	received int             // packets read
 
-	writing sync.Mutex
+	writing chan struct{} // a lock that synctest sees through, held while sending
 	sent    int
 	frozen  bool
 }
@@ -171,7 +171,7 @@ func (c *conn) next() *packets.ControlPacket {
 				s.queue = s.queue[1:]
 				return m.packet(0, false)
 			}
-			if len(s.inflight) < c.window {
+			if len(s.inflight) < c.window || b.opts.IgnoreWindow {
 				s.queue = s.queue[1:]
 				d := &delivery{id: s.freeID(), msg: m}
 				s.inflight = append(s.inflight, d)
@@ -309,8 +309,8 @@ func (c *conn) ask(fromPeer bool, n int, p *packets.ControlPacket) Action {
 
 // emit sends a packet as the hook says; false means that the connection is over.
 func (c *conn) emit(p *packets.ControlPacket) bool {
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
 	if c.frozen {
 		return false
 	}
@@ -339,8 +339,8 @@ func (c *conn) emit(p *packets.ControlPacket) bool {
 }
 
 func (c *conn) write(kind byte, content packets.Packet) error {
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
 	if c.frozen {
 		return net.ErrClosed
 	}
@@ -350,9 +350,9 @@ func (c *conn) write(kind byte, content packets.Packet) error {
 
 // freeze holds the connection open without reading until it is cut.
 func (c *conn) freeze() {
-	c.writing.Lock()
+	c.writing <- struct{}{}
 	c.frozen = true
-	c.writing.Unlock()
+	<-c.writing
 	<-c.cut
 }
 

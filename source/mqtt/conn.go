@@ -29,8 +29,8 @@ type conn struct {
 	overrun  bool             // the broker has exceeded the receive maximum
 	readAt   time.Time        // of the last piece from the network
 
-	reading sync.Mutex // held by Read
-	rest    []byte     // of the packet that paho is reading
+	reading chan struct{} // capacity 1: a lock held by Read, which waits for the network
+	rest    []byte        // of the packet that paho is reading
 
 	lastRead  atomic.Int64 // unix nanoseconds
 	lastWrite atomic.Int64
@@ -66,7 +66,7 @@ const flushTimeout = 2 * time.Second
 func newConn(raw net.Conn, maxPacket int, r receiver) *conn {
 	c := &conn{
 		Conn: raw, outbox: newOutbox(), receiver: r, readAt: time.Now(),
-		done: make(chan struct{}), written: make(chan struct{}),
+		reading: make(chan struct{}, 1), done: make(chan struct{}), written: make(chan struct{}),
 	}
 	c.dead = sync.OnceFunc(func() { close(c.done) })
 	c.frames = frames{max: maxPacket, src: readerFunc(c.readRaw)}
@@ -83,8 +83,8 @@ func newConn(raw net.Conn, maxPacket int, r receiver) *conn {
 
 // Read gives paho the packets that the receiver does not take.
 func (c *conn) Read(p []byte) (int, error) {
-	c.reading.Lock()
-	defer c.reading.Unlock()
+	c.reading <- struct{}{}
+	defer func() { <-c.reading }()
 	for len(c.rest) == 0 {
 		if c.isDone() {
 			return 0, c.reason(net.ErrClosed)
@@ -227,8 +227,8 @@ func (c *conn) finish() {
 	_ = c.Conn.SetDeadline(deadline)
 	c.outbox.close()
 	<-c.written
-	c.reading.Lock()
-	defer c.reading.Unlock()
+	c.reading <- struct{}{}
+	defer func() { <-c.reading }()
 	_, _ = io.Copy(io.Discard, c.Conn)
 }
 

@@ -50,9 +50,10 @@ type status struct {
 	down       context.CancelFunc
 
 	everUp    bool
-	failures  int // attempts failed since the last success
-	permanent int // of them in a row, permanently
-	flaps     int // connections in a row that did not last
+	confirmed bool // the broker's session holds our subscriptions
+	failures  int  // attempts failed since the last success
+	permanent int  // of them in a row, permanently
+	flaps     int  // connections in a row that did not last
 	skipped   uint64
 }
 
@@ -228,7 +229,8 @@ func (l *link) up(_ *autopaho.ConnectionManager, ca *paho.Connack) {
 		st.clientID = ca.Properties.AssignedClientID
 	}
 	c := st.conn
-	keep := ca.SessionPresent && !first
+	st.confirmed = st.confirmed && ca.SessionPresent
+	keep := st.confirmed
 	st.subscribed = keep
 	if keep {
 		st.failures, st.permanent = 0, 0

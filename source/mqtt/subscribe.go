@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
@@ -24,7 +25,7 @@ func (l *link) subscribe(ctx context.Context, c *conn) {
 		switch {
 		case err == nil:
 			l.mu.Lock()
-			l.status.subscribed = true
+			l.status.subscribed, l.status.confirmed = true, true
 			l.status.failures, l.status.permanent = 0, 0
 			l.mu.Unlock()
 			l.changed()
@@ -32,7 +33,7 @@ func (l *link) subscribe(ctx context.Context, c *conn) {
 		case errors.As(err, &refused):
 			l.trouble(refused)
 		default: // no answer: this connection is of no use
-			c.fail(errors.Join(errNoSuback, err))
+			c.fail(fmt.Errorf("%w: %w", errNoSuback, err))
 			return
 		}
 		select {
