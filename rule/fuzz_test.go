@@ -22,6 +22,8 @@ func FuzzApply(f *testing.F) {
 		`SELECT *, payload.a[-1].b AS x.y[0], 1 AS payload.z FROM "t/#" WHERE x.y[1] != 'q' OR payload.z IN (1, [2], 'a')`,
 		`SELECT payload, payload.a[1..-1], [3..1] AS r, -payload.a + 'x' FROM "t/#"`,
 		`FOREACH payload.a AS x, x AS payload DO *, payload.b AS x[-0], x.c AS x INCASE x > 1 OR NOT x FROM "#"`,
+		`SELECT upper(payload.a) + str([payload]) AS x, nth(1, split(topic, '/')) AS y, jq('.a', payload) AS z, map_put('a.b', x, payload) AS w FROM "t/#"`,
+		`SELECT format_date('second', 'Z', '%Y', payload.a) AS a, sprintf('~p ~s', [payload.a], 'x') AS s, subbits(payload, 3, 7) AS b FROM t`,
 		`FOREACH payload DO item, item.a.b[item] AS item.c FROM t`,
 	} {
 		f.Add(sql, `{"a":[{"b":1},{"b":"{\"c\":2}"}]}`)

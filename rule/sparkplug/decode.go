@@ -19,10 +19,11 @@ var ErrDepth = errors.New("sparkplug: templates or property sets nest too deeply
 // Numbers are uint64, int64 or float64, bytes are []byte. A payload that is no
 // Protocol Buffers message, or has a field of a wrong type, is an error.
 func Decode(payload []byte) (map[string]any, error) {
-	return payloadMessage.decode(payload, 0)
+	return decode("Payload", payload, 0)
 }
 
-func (m message) decode(b []byte, depth int) (map[string]any, error) {
+// decode reads a message of the schema.
+func decode(name string, b []byte, depth int) (map[string]any, error) {
 	if depth > MaxDepth {
 		return nil, ErrDepth
 	}
@@ -39,7 +40,7 @@ func (m message) decode(b []byte, depth int) (map[string]any, error) {
 		}
 		content := b[:size]
 		b = b[size:]
-		f, known := m[uint64(number)]
+		f, known := schema[name][number]
 		if !known {
 			continue
 		}
@@ -47,7 +48,7 @@ func (m message) decode(b []byte, depth int) (map[string]any, error) {
 			return nil, err
 		}
 	}
-	if _, ok := m[metricDatatype]; ok && m[metricDatatype].name == "datatype" {
+	if name == "Metric" {
 		addValue(out)
 	}
 	return out, nil
@@ -119,7 +120,7 @@ func (f field) value(wire protowire.Type, b []byte, depth int) (any, error) {
 		case bytesKind:
 			return append([]byte{}, content...), nil
 		}
-		return f.message().decode(content, depth+1)
+		return decode(f.message, content, depth+1)
 	}
 	return nil, fmt.Errorf("sparkplug: field %s has the wire type %d", f.name, wire)
 }
@@ -137,10 +138,6 @@ func number(f float64) any {
 	}
 	return f
 }
-
-// metricDatatype is the number of the field that tells a metric from other
-// messages, and its type from others.
-const metricDatatype = 4
 
 // The datatypes whose values are signed (Sparkplug 3.0.0, section 6.4.16).
 const (

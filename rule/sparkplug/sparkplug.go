@@ -8,10 +8,6 @@
 //
 // A statement then reads, for example:
 //
-//	FOREACH sparkplug_decode(payload).metrics …
-//
-// or, since a path cannot follow a call:
-//
 //	FOREACH sparkplug_decode(payload) AS p, p.metrics AS m
 //	DO m.name AS name, m.value AS value
 //	FROM "spBv1.0/#"
