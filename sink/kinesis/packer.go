@@ -53,7 +53,8 @@ func (k *packer) addRun(p *put, from, to int) {
 			k.write.errs[i] = err
 			continue
 		}
-		if k.encoder.Len() > 0 && k.encoder.SizeWith(r.Key, data)+first > limit {
+		if most := k.encoder.Size() + len(r.Key) + len(data) + kpl.MaxOverhead; most+first > limit &&
+			k.encoder.Len() > 0 && k.encoder.SizeWith(r.Key, data)+first > limit {
 			k.flush(p, start, i, hashKey)
 			start = i
 		}

@@ -3,7 +3,6 @@ package kinesis
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -207,7 +206,7 @@ func (b *body) rest() []byte {
 // appendEntry appends the JSON of one entry of a request.
 func appendEntry(dst, key, hashKey, data []byte) []byte {
 	dst = append(dst, `{"Data":"`...)
-	dst = base64.StdEncoding.AppendEncode(dst, data)
+	dst = appendBase64(dst, data)
 	dst = append(dst, `","PartitionKey":"`...)
 	dst = appendEscaped(dst, key)
 	if len(hashKey) > 0 {
