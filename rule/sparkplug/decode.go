@@ -28,6 +28,7 @@ func decode(name string, b []byte, depth int) (map[string]any, error) {
 		return nil, ErrDepth
 	}
 	out := make(map[string]any)
+	var held string // the member that holds the value, of which there is one only
 	for len(b) > 0 {
 		number, wire, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -47,9 +48,13 @@ func decode(name string, b []byte, depth int) (map[string]any, error) {
 		if err := f.decode(out, wire, content, depth); err != nil {
 			return nil, err
 		}
+		if strings.HasSuffix(f.name, "_value") && f.name != held {
+			delete(out, held)
+			held = f.name
+		}
 	}
 	if name == "Metric" {
-		addValue(out)
+		addValue(out, held)
 	}
 	return out, nil
 }
@@ -147,21 +152,18 @@ const (
 	typeInt64 = 4
 )
 
-// addValue gives a metric the member value.
-func addValue(metric map[string]any) {
+// addValue gives a metric the member value, from the one that holds it.
+func addValue(metric map[string]any, held string) {
 	if metric["is_null"] == true {
 		metric["value"] = nil
 		return
 	}
-	for name, x := range metric {
-		if !strings.HasSuffix(name, "_value") {
-			continue
-		}
-		if v, ok := x.(uint64); ok {
-			x = signed(v, metric["datatype"])
-		}
+	switch x := metric[held].(type) {
+	case nil:
+	case uint64:
+		metric["value"] = signed(x, metric["datatype"])
+	default:
 		metric["value"] = x
-		return
 	}
 }
 

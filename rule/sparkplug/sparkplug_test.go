@@ -76,6 +76,7 @@ func TestValuesOfMetrics(t *testing.T) {
 		"string":  {12, func(b []byte) []byte { return text(b, 15, "on") }, `"string_value":"on","value":"on"`},
 		"bytes":   {17, func(b []byte) []byte { return content(b, 16, []byte("x")) }, `"bytes_value":"eA==","value":"eA=="`},
 		"null":    {3, func(b []byte) []byte { return varint(b, 7, 1) }, `"is_null":true,"value":null`},
+		"last":    {3, func(b []byte) []byte { return text(varint(b, 10, 1), 15, "x") }, `"string_value":"x","value":"x"`},
 		"none":    {3, func(b []byte) []byte { return b }, ``},
 	} {
 		comma := ","
