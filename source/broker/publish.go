@@ -76,17 +76,28 @@ func (s *Source) receiveAcked(c *conn, pk packets.Packet, allowed bool) error {
 	return nil
 }
 
-// accept queues a message and passes it on to subscribers.
+// accept queues a message and passes it on to subscribers. When the source is
+// closing it disconnects the client instead, after the acknowledgements of
+// earlier messages are written.
 func (s *Source) accept(c *conn, pk *packets.Packet, d bridge.Delivery) error {
+	if !s.enqueue(c, pk, d) {
+		<-s.flushed
+		return s.expel(c, packets.ErrServerShuttingDown)
+	}
+	return nil
+}
+
+// enqueue is accept without the disconnecting.
+func (s *Source) enqueue(c *conn, pk *packets.Packet, d bridge.Delivery) bool {
 	m := message(c, pk)
 	m.Delivery = d
 	if !s.queue.push(&m) {
-		return packets.ErrRejectPacket
+		return false
 	}
 	s.counters.received.Add(1)
 	s.emitDropped(c, pk)
 	s.distribute(c, pk)
-	return nil
+	return true
 }
 
 // distribute passes a message on to subscribers. As what has been received is

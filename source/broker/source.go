@@ -27,6 +27,8 @@ type Source struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	flushed chan struct{} // closed when Close has written the last acknowledgements
+
 	opening   sync.Mutex
 	listeners []*listener
 
@@ -55,6 +57,7 @@ func New(cfg Config) (*Source, error) {
 	s := &Source{
 		cfg:      cfg,
 		log:      cfg.Logger,
+		flushed:  make(chan struct{}),
 		queue:    newQueue(cfg.QueueMessages, cfg.QueueBytes),
 		sessions: make(map[string]*session),
 		conns:    conns{open: make(map[*conn]struct{}), byHost: make(map[string]int)},
@@ -185,6 +188,7 @@ func (s *Source) Close(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
 		s.tasks.Wait()
+		close(s.flushed)
 		s.conns.each((*conn).closeUnconnected)
 		done <- s.server.Close()
 	}()

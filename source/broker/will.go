@@ -97,8 +97,9 @@ func (s *Source) sendWill(c *conn) {
 		s.log.Debug("broker refused a will", "client", c.client.ID, "topic", c.will.TopicName)
 		return
 	}
-	// It fails when the source is closing only.
-	_ = s.accept(c, c.will, bridge.Delivery{})
+	if !s.enqueue(c, c.will, bridge.Delivery{}) {
+		s.log.Debug("broker closed before a will was published", "client", c.client.ID)
+	}
 }
 
 // stopWills drops the wills that still wait: the broker closes.
