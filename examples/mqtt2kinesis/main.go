@@ -24,8 +24,8 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
+	"time"
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/rule"
@@ -79,25 +79,73 @@ func (o *options) bridge(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	p, err := bridge.New(bridge.Config{
-		Sources:      map[string]bridge.Source{"mqtt": source},
+		Sources:      map[string]bridge.Source{"mqtt": running{source, source}},
 		Rules:        map[string]bridge.Rule{"rule": r},
 		Sinks:        map[string]bridge.Sink{"kinesis": sink},
 		Queue:        bridge.QueueConfig{BatchSize: o.batch, BatchTime: o.batchTime()},
 		DrainTimeout: o.drain,
-		Hooks:        bridge.Hooks{OnState: o.announce(log)},
 		Logger:       log,
 	})
 	if err != nil {
 		return err
 	}
-	if err := o.check(ctx, p); err != nil {
-		return err
+	if o.startTimeout > 0 {
+		if err := sink.Check(ctx); err != nil { // a mistake about the stream is told at once
+			return err
+		}
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	started := make(chan error, 1)
+	go func() {
+		err := o.awaitBroker(ctx, source)
+		switch {
+		case err != nil:
+			stop()
+		case ctx.Err() == nil:
+			log.Info("bridge is ready", "mqtt", o.mqtt, "client_id", o.clientID, "stream", o.stream)
+		}
+		started <- err
+	}()
 	err = p.Run(ctx)
+	stop()
 	s := p.Stats()
 	log.Info("bridge has stopped", "received", s.Sources["mqtt"].Received, "filtered", s.Rules["rule"].NoResult,
 		"rule_errors", s.Rules["rule"].Exception, "stored", s.Sinks["kinesis"].Success, "failed", s.Sinks["kinesis"].Failed)
-	return err
+	return errors.Join(<-started, err)
+}
+
+// running is a source without its Open, which waits until the broker has confirmed
+// the subscriptions: the confirmation can stand behind messages that the broker
+// has kept, which have to be read first. Read connects as well.
+type running struct {
+	bridge.Source
+	bridge.Checker
+}
+
+// awaitBroker waits until the source is connected and subscribed, and fails when
+// it is not in time or will not be without somebody's help.
+func (o *options) awaitBroker(ctx context.Context, source bridge.Checker) error {
+	var late <-chan time.Time
+	if o.startTimeout > 0 {
+		late = time.After(o.startTimeout)
+	}
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		err := source.Check(ctx)
+		var trouble *mqtt.Error
+		if err == nil || errors.As(err, &trouble) && trouble.Permanent && o.startTimeout > 0 {
+			return err
+		}
+		select {
+		case <-poll.C:
+		case <-late:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // source subscribes to the topic filters of the rule.
@@ -113,34 +161,6 @@ func (o *options) source(filters []string, log *slog.Logger) (*mqtt.Source, erro
 		Brokers: []string{o.mqtt}, ClientID: o.clientID, Username: o.username, Password: o.password,
 		CAFile: o.ca, CertFile: o.cert, KeyFile: o.certKey,
 		CleanStart: o.cleanStart, SessionExpiry: cmp.Or(o.sessionExpiry, -1), ReceiveMaximum: o.receiveMaximum,
-		Filters: subscriptions, StartTimeout: o.startTimeout, Logger: log,
+		Filters: subscriptions, Logger: log,
 	})
-}
-
-// check asks Kinesis whether the stream can be written to, so that a mistake is
-// told at once; the source does the same when it is opened.
-func (o *options) check(ctx context.Context, p *bridge.Pipeline) error {
-	if o.startTimeout == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, o.startTimeout)
-	defer cancel()
-	return p.Check(ctx, "kinesis")
-}
-
-// announce returns a hook that logs one line when both ends are connected for
-// the first time.
-func (o *options) announce(log *slog.Logger) func(bridge.StateEvent) {
-	var mu sync.Mutex
-	waiting := map[string]bool{"mqtt": true, "kinesis": true}
-	return func(e bridge.StateEvent) {
-		mu.Lock()
-		defer mu.Unlock()
-		if e.Health.State != bridge.Connected || len(waiting) == 0 {
-			return
-		}
-		if delete(waiting, e.Name); len(waiting) == 0 {
-			log.Info("bridge is ready", "mqtt", o.mqtt, "client_id", o.clientID, "stream", o.stream)
-		}
-	}
 }

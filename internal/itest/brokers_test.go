@@ -11,15 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// broker is an MQTT broker that is not ours.
-type broker struct {
+// mqttBroker is an MQTT broker that is not ours.
+type mqttBroker struct {
 	port string
 	url  string // as the flag -mqtt takes it
 }
 
 // mosquitto starts a Mosquitto on a port of the loopback interface. Its lines of
 // configuration are followed by those given.
-func mosquitto(t *testing.T, config ...string) broker {
+func mosquitto(t *testing.T, config ...string) mqttBroker {
 	t.Helper()
 	path := program(t, "mosquitto")
 	port := freePort(t)
@@ -30,13 +30,13 @@ func mosquitto(t *testing.T, config ...string) broker {
 	require.NoError(t, os.WriteFile(file, mosquittoConfig("listener "+port+" 127.0.0.1", config...), 0o600))
 	p := start(t, "", nil, path, "-c", file)
 	awaitPort(t, "127.0.0.1:"+port, p)
-	return broker{port: port, url: "mqtt://127.0.0.1:" + port}
+	return mqttBroker{port: port, url: "mqtt://127.0.0.1:" + port}
 }
 
 // mosquittoConfig lets everybody in unless told otherwise, and never drops what
 // waits for a subscriber.
 func mosquittoConfig(listener string, more ...string) []byte {
-	lines := []string{listener, "max_queued_messages 0", "max_inflight_messages 0", "persistence false"}
+	lines := []string{listener, "max_queued_messages 0", "max_inflight_messages 65535", "persistence false"}
 	lines = append(lines, more...)
 	if !slices.Contains(more, "allow_anonymous false") {
 		lines = append(lines, "allow_anonymous true")
@@ -66,4 +66,4 @@ func publishers() []publisher {
 }
 
 // address is where the broker listens.
-func (b broker) address() string { return fmt.Sprintf("127.0.0.1:%s", b.port) }
+func (b mqttBroker) address() string { return fmt.Sprintf("127.0.0.1:%s", b.port) }

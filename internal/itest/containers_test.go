@@ -44,7 +44,7 @@ func image(t *testing.T, variable string) string {
 	return name
 }
 
-func mosquittoContainer(t *testing.T) broker {
+func mosquittoContainer(t *testing.T) mqttBroker {
 	t.Helper()
 	endpoint := startContainer(t, image(t, "SLUICE_MQTT_IMAGE"), "1883/tcp", "", testcontainers.WithFiles(testcontainers.ContainerFile{
 		Reader:            bytes.NewReader(mosquittoConfig("listener 1883", "user root")),
@@ -53,7 +53,7 @@ func mosquittoContainer(t *testing.T) broker {
 	}))
 	_, port, err := net.SplitHostPort(endpoint)
 	require.NoError(t, err)
-	return broker{port: port, url: "mqtt://" + endpoint}
+	return mqttBroker{port: port, url: "mqtt://" + endpoint}
 }
 
 func kinesisContainer(t *testing.T) string {

@@ -23,6 +23,8 @@ var modulesOf = map[string][]string{
 		"github.com/rivo/uniseg",
 		"github.com/valyala/bytebufferpool",
 		"github.com/valyala/fasttemplate",
+		"golang.org/x/crypto", // hash functions that EMQX's rules name
+		"golang.org/x/sys",
 	},
 	"source/mqtt": {
 		"github.com/eclipse/paho.golang",
@@ -33,11 +35,18 @@ var modulesOf = map[string][]string{
 		"github.com/gorilla/websocket",
 		"github.com/mochi-mqtt/server/v2",
 		"github.com/rs/xid",
+		"golang.org/x/crypto", // bcrypt, for users files
 	},
 	"sink/kinesis": {
 		"github.com/aws/aws-sdk-go-v2",
 		"github.com/aws/smithy-go",
 		"github.com/klauspost/compress",
+	},
+	"sink/kinesis/kinesistest": {
+		"github.com/aws/aws-sdk-go-v2",
+		"github.com/aws/smithy-go",
+		"github.com/fxamacker/cbor/v2",
+		"github.com/x448/float16",
 	},
 }
 

@@ -2,15 +2,11 @@ package itest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"sync"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/stretchr/testify/require"
 
@@ -19,25 +15,27 @@ import (
 
 // fleet is a number of devices, each of which publishes its messages with QoS 1
 // and in order, on a connection of its own.
-type fleet struct{ devices, messages int }
+type fleet struct {
+	devices, messages int
 
-func (f fleet) total() int { return f.devices * f.messages }
+	ledger kinesistest.Ledger // of what was published
+}
 
-// The rule, the key and the data of what the devices publish.
-const (
-	fleetSQL = `SELECT payload.id AS id, payload.seq AS seq, topic FROM "t/+"`
-	fleetKey = "${id}"
-)
+func (f *fleet) total() int { return f.devices * f.messages }
 
-func deviceName(i int) string { return fmt.Sprintf("dev-%d", i) }
+// fleetFlags are the rule for what the devices publish: the payload as it is, by
+// device.
+func fleetFlags(more ...string) []string {
+	return append([]string{"-sql", `SELECT *, payload.id AS id FROM "t/+"`, "-key", "${id}", "-payload", "${payload}"}, more...)
+}
 
 // publish publishes everything and returns when the broker has taken all.
-func (f fleet) publish(t *testing.T, address string) {
+func (f *fleet) publish(t *testing.T, address string) {
 	t.Helper()
 	var all sync.WaitGroup
 	errs := make([]error, f.devices)
 	for i := range f.devices {
-		all.Go(func() { errs[i] = f.device(t.Context(), address, i) })
+		all.Go(func() { errs[i] = f.device(t.Context(), address, fmt.Sprintf("dev-%d", i)) })
 	}
 	all.Wait()
 	for _, err := range errs {
@@ -45,8 +43,7 @@ func (f fleet) publish(t *testing.T, address string) {
 	}
 }
 
-func (f fleet) device(ctx context.Context, address string, i int) error {
-	name := deviceName(i)
+func (f *fleet) device(ctx context.Context, address, name string) error {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return err
@@ -56,81 +53,28 @@ func (f fleet) device(ctx context.Context, address string, i int) error {
 		return err
 	}
 	for seq := range f.messages {
-		payload := fmt.Sprintf(`{"id":%q,"seq":%d,"temp":21.5,"msg":"hello Amazon Kinesis"}`, name, seq)
-		if _, err := c.Publish(ctx, &paho.Publish{Topic: "t/" + name, QoS: 1, Payload: []byte(payload)}); err != nil {
+		payload := fmt.Appendf(nil, `{"id":%q,"seq":%d,"temp":21.5,"msg":"hello Amazon Kinesis"}`, name, seq)
+		f.ledger.Sent(name, payload)
+		if _, err := c.Publish(ctx, &paho.Publish{Topic: "t/" + name, QoS: 1, Payload: payload}); err != nil {
 			return err
 		}
 	}
 	return c.Disconnect(&paho.Disconnect{})
 }
 
-// reader reads what is stored in all shards of a stream, as it comes.
-type reader struct {
-	client    *kinesis.Client
-	iterators []*string
-	records   []types.Record
-}
-
-func newReader(t *testing.T, s *kinesistest.Server) *reader {
+// await waits until everything is in the stream, and returns what the ledger
+// says of it. Nothing may be lost, and first occurrences must be in order.
+func (f *fleet) await(t *testing.T, server *kinesistest.Server) kinesistest.Report {
 	t.Helper()
-	r := &reader{client: s.Client()}
-	list, err := r.client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String(stream)})
-	require.NoError(t, err)
-	for _, shard := range list.Shards {
-		it, err := r.client.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{
-			StreamName: aws.String(stream), ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
-		})
-		require.NoError(t, err)
-		r.iterators = append(r.iterators, it.ShardIterator)
-	}
-	return r
-}
-
-// read reads what there is beyond what was read.
-func (r *reader) read(t *testing.T) {
-	t.Helper()
-	for i := range r.iterators {
-		for {
-			out, err := r.client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: r.iterators[i]})
-			require.NoError(t, err)
-			r.records, r.iterators[i] = append(r.records, out.Records...), out.NextShardIterator
-			if len(out.Records) == 0 {
-				break
-			}
+	report := kinesistest.Report{}
+	eventually(t, "all messages in Kinesis", func() bool {
+		if server.Stats(stream).Records < int64(f.total()) {
+			return false
 		}
-	}
-}
-
-// tally is what was found of a fleet's messages.
-type tally struct {
-	next       map[string]int // by device: how many messages are there, without a gap
-	unique     int
-	duplicates int
-	outOfOrder []string // the first violations of the order, in words
-}
-
-// count checks records of the fleet: per device the first occurrences must come
-// in the order of publishing. A message that is missing shows as one of these
-// violations, or as a total that is too low.
-func count(t *testing.T, records []types.Record) tally {
-	t.Helper()
-	s := tally{next: map[string]int{}}
-	for _, r := range records {
-		var m struct {
-			ID  string `json:"id"`
-			Seq int    `json:"seq"`
-		}
-		require.NoError(t, json.Unmarshal(r.Data, &m), "%s", r.Data)
-		require.Equal(t, m.ID, *r.PartitionKey)
-		switch want := s.next[m.ID]; {
-		case m.Seq == want:
-			s.next[m.ID]++
-			s.unique++
-		case m.Seq < want:
-			s.duplicates++
-		default:
-			s.outOfOrder = append(s.outOfOrder, fmt.Sprintf("%s: %d where %d was next", m.ID, m.Seq, want))
-		}
-	}
-	return s
+		report = f.ledger.Check(server.UserRecords(stream))
+		return len(report.Lost) == 0
+	})
+	require.NoError(t, report.Err())
+	require.Equal(t, f.total(), report.Arrived)
+	return report
 }

@@ -8,33 +8,28 @@ import (
 	"github.com/sluiceio/sluice/sink/kinesis/kinesistest"
 )
 
+var fourShards = []kinesistest.StreamConfig{{Name: stream, Shards: 4}}
+
 // 100,000 messages with QoS 1 from 500 devices through Mosquitto, while 5 % of
 // the records are refused at random: none is lost, and the order per device is
 // kept.
 func TestNothingLostUnderRefusals(t *testing.T) {
-	devices := fleet{devices: 500, messages: 200}
+	devices := &fleet{devices: 500, messages: 200}
 	server := kinesistest.Start(t, kinesistest.Config{
-		Streams: []kinesistest.StreamConfig{{Name: stream, Shards: 4}},
+		Streams: fourShards,
 		Faults: kinesistest.Plan{Seed: 1, Faults: []kinesistest.Fault{
 			{Kind: kinesistest.FailRecord, Op: "PutRecords", Rate: 0.04, Code: kinesistest.CodeThroughputExceeded},
 			{Kind: kinesistest.FailRecord, Op: "PutRecords", Rate: 0.01, Code: kinesistest.CodeInternalFailure},
 		}},
 	})
 	b := mosquitto(t)
-	p := startBridge(t, b.url, server.URL(), "-sql", fleetSQL, "-key", fleetKey)
+	p := startBridge(t, b.url, server.URL(), fleetFlags()...)
 
 	devices.publish(t, b.address())
-	r := newReader(t, server)
-	eventually(t, "all messages in Kinesis", func() bool {
-		r.read(t)
-		return count(t, r.records).unique == devices.total()
-	})
+	devices.await(t, server)
 	stopBridge(t, p)
-	r.read(t)
-	got := count(t, r.records)
-	require.Equal(t, devices.total(), got.unique)
-	require.Empty(t, got.outOfOrder)
-	require.Zero(t, got.duplicates, "a refused record is not stored, so none can be stored twice")
+	report := devices.await(t, server)
+	require.Zero(t, report.Duplicates, "a refused record is not stored, so none can be stored twice")
 	refused := 0
 	for _, n := range server.FaultHits() {
 		refused += n
@@ -45,10 +40,10 @@ func TestNothingLostUnderRefusals(t *testing.T) {
 // The bridge is killed in the middle, more than once, and started again: the
 // broker still has what was not acknowledged.
 func TestNothingLostByKill(t *testing.T) {
-	devices := fleet{devices: 100, messages: 300}
-	server := kinesistest.Start(t, kinesistest.Config{Streams: []kinesistest.StreamConfig{{Name: stream, Shards: 4}}})
+	devices := &fleet{devices: 100, messages: 300}
+	server := kinesistest.Start(t, kinesistest.Config{Streams: fourShards})
 	b := mosquitto(t)
-	flags := []string{"-sql", fleetSQL, "-key", fleetKey, "-client-id", "killed", "-session-expiry", "1h"}
+	flags := fleetFlags("-client-id", "killed", "-session-expiry", "1h")
 	p := startBridge(t, b.url, server.URL(), flags...)
 
 	published := make(chan struct{})
@@ -56,22 +51,16 @@ func TestNothingLostByKill(t *testing.T) {
 		defer close(published)
 		devices.publish(t, b.address())
 	}()
-	r := newReader(t, server)
 	for _, part := range []int{5, 3, 2} {
 		eventually(t, "some messages in Kinesis", func() bool {
-			r.read(t)
-			return len(r.records) >= devices.total()/part
+			return server.Stats(stream).Records >= int64(devices.total()/part)
 		})
 		p.kill()
 		p = startBridge(t, b.url, server.URL(), flags...)
 	}
 	<-published
-	eventually(t, "all messages in Kinesis", func() bool {
-		r.read(t)
-		return count(t, r.records).unique == devices.total()
-	})
+	devices.await(t, server)
 	stopBridge(t, p)
-	got := count(t, r.records)
-	require.Empty(t, got.outOfOrder)
-	t.Logf("%d duplicates of %d messages after three kills", got.duplicates, devices.total())
+	report := devices.await(t, server)
+	t.Logf("%d duplicates of %d messages after three kills", report.Duplicates, devices.total())
 }

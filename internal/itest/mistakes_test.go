@@ -19,7 +19,7 @@ func TestMistakes(t *testing.T) {
 	open := mosquitto(t).url
 	nobody := "127.0.0.1:" + freePort(t)
 	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
-	right := []string{"-mqtt", open, "-endpoint", kinesis, "-stream", stream, "-sql", walkSQL, "-start-timeout", "2s"}
+	right := []string{"-mqtt", open, "-endpoint", kinesis, "-stream", stream, "-sql", walkSQL, "-start-timeout", "5s"}
 
 	for _, c := range []struct {
 		name  string

@@ -28,7 +28,7 @@ func TestWalkThrough(t *testing.T) {
 
 // walkThrough runs two bridges one after the other, with the payload as the data
 // and with all columns, and lets every publisher publish to each.
-func walkThrough(t *testing.T, b broker, endpoint string) {
+func walkThrough(t *testing.T, b mqttBroker, endpoint string) {
 	t.Helper()
 	aws := awsCLI(t, endpoint)
 	aws.createStream(t, stream, 2)
