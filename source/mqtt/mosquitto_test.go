@@ -48,7 +48,7 @@ func startMosquitto(t *testing.T, extra ...string) *mosquitto {
 	}
 	m := &mosquitto{t: t, bin: bin, dir: t.TempDir(), addr: freeAddr(t)}
 	_, port, _ := net.SplitHostPort(m.addr)
-	conf := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n"+
+	conf := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 65535\nmax_queued_messages 0\n"+
 		"max_queued_bytes 0\npersistence true\npersistence_location %s/\nlog_type all\n", port, m.dir)
 	if os.Geteuid() == 0 {
 		conf += "user root\n" // or it becomes one who may not write here
@@ -360,7 +360,7 @@ func TestMosquittoLargePayloads(t *testing.T) {
 	})
 }
 
-// TestMosquittoCuts cuts the connection again and again in the middle of a burst.
+// TestMosquittoCuts cuts the connection in the middle of every burst.
 func TestMosquittoCuts(t *testing.T) {
 	m := startMosquitto(t)
 	bothPaths(t, func(t *testing.T, disable bool) {
@@ -374,24 +374,19 @@ func TestMosquittoCuts(t *testing.T) {
 				cfg.ReceiveMaximum = 200
 				s := open(t, cfg)
 				defer s.Close(context.Background())
-				const n = 10_000
-				go newPublisher(t, m.addr).publish(20, 0, n, qos, 200)
-				stop := make(chan struct{})
-				var cuts sync.WaitGroup
-				defer cuts.Wait()
-				defer close(stop)
-				cuts.Go(func() {
-					for i := 0; ; i++ {
-						select {
-						case <-stop:
-							return
-						case <-time.After(time.Duration(10+rand.IntN(40)) * time.Millisecond):
-							proxy.cut()
-						}
+				const bursts, size = 12, 500
+				var work sync.WaitGroup
+				defer work.Wait()
+				p := newPublisher(t, m.addr)
+				work.Go(func() {
+					for i := range bursts {
+						time.AfterFunc(time.Duration(rand.IntN(20))*time.Millisecond, proxy.cut)
+						p.publish(20, i*size, size, qos, 200)
+						time.Sleep(50 * time.Millisecond)
 					}
 				})
 				l := &ledger{}
-				l.drain(t, s, n)
+				l.drain(t, s, bursts*size)
 				if qos == 2 {
 					require.Zero(t, l.dups, "QoS 2 messages are recognized when they come again")
 				}
@@ -414,4 +409,77 @@ func TestMosquittoRestarts(t *testing.T) {
 	}
 	l.drain(t, s, 1500)
 	require.Zero(t, s.Stats().SessionsLost)
+}
+
+// TestMosquittoShared divides the messages between two sources of two connections
+// each; one of them is killed with messages under way.
+func TestMosquittoShared(t *testing.T) {
+	m := startMosquitto(t)
+	cfg := m.config()
+	cfg.Filters = []Subscription{{Filter: "$share/g/t/#", QoS: 1}}
+	cfg.Connections, cfg.ReceiveMaximum = 2, 100
+	cfg.ClientID = "a"
+	a := open(t, cfg)
+	cfg.ClientID = "b"
+	b := open(t, cfg)
+	defer b.Close(context.Background())
+	const n = 4000
+	publisher := newPublisher(t, m.addr)
+	go publisher.publish(50, 0, n, 1, 100)
+
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	note := func(msgs []bridge.Message) int {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, m := range msgs {
+			seen[string(m.Payload)] = true
+		}
+		return len(seen)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	buf := make([]bridge.Message, 20)
+	fromA := 0
+	for fromA < 300 {
+		k, err := a.Read(ctx, buf)
+		require.NoError(t, err)
+		fromA += k
+		note(buf[:k])
+		settle(buf[:k], nil)
+	}
+	// Killed: what it has read and not settled is nobody's but the broker's.
+	_, err := a.Read(ctx, buf)
+	require.NoError(t, err)
+	for _, l := range a.links {
+		l.snapshot().conn.fail(io.ErrClosedPipe)
+	}
+	require.NoError(t, a.Close(context.Background()))
+
+	// Mosquitto keeps the dead member's messages for its session, so that it
+	// has to come back for them: with the same client id.
+	cfg.ClientID = "a"
+	a = open(t, cfg)
+	defer a.Close(context.Background())
+	var readers sync.WaitGroup
+	done, stop := context.WithCancel(ctx)
+	for _, s := range []*Source{a, b} {
+		readers.Go(func() {
+			buf := make([]bridge.Message, 50)
+			for {
+				k, err := s.Read(done, buf)
+				if err != nil {
+					return
+				}
+				if note(buf[:k]) == n {
+					stop()
+				}
+				settle(buf[:k], nil)
+			}
+		})
+	}
+	readers.Wait()
+	stop()
+	require.Len(t, seen, n)
+	require.NotZero(t, b.Stats().Received)
 }
