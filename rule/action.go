@@ -64,11 +64,9 @@ type action struct {
 	Action
 	dest, key, hashKey, data *template.Template
 	attrs                    []attr
-	// destination is the destination when it does not depend on the row, and
-	// raw is set when the data are just the payload as received.
+	// destination is the destination when it does not depend on the row.
 	destination string
 	fixedDest   bool
-	raw         bool
 }
 
 type attr struct {

@@ -18,7 +18,7 @@ type compiler struct {
 	// late turns faults of which EMQX hears only when they are reached into
 	// such failures.
 	late bool
-	errs []error
+	errs []*SyntaxError
 	// reads are the selected columns that expressions read, by frame and slot.
 	reads map[[2]int]bool
 }
@@ -41,8 +41,8 @@ func compile(name, sql string, engine *Engine, late bool) (*program, error) {
 	} else {
 		c.selects(stmt)
 	}
-	if err := errors.Join(c.errs...); err != nil {
-		return nil, err
+	if len(c.errs) > 0 {
+		return nil, &faults{c.errs}
 	}
 	c.postpone(c.prog.fields)
 	c.postpone(c.prog.do)

@@ -88,7 +88,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	errs := []error{e.setLimits(), e.checkMetadata()}
 	for i, f := range cfg.Functions {
 		if err := e.register(f); err != nil {
-			errs = append(errs, fmt.Errorf("Functions[%d]: %w", i, err))
+			errs = append(errs, fmt.Errorf("field Functions[%d]: %w", i, err))
 		}
 	}
 	if e.node == "" {
@@ -114,14 +114,14 @@ func (e *Engine) setLimits() error {
 		def   int
 	}{{"KVEntries", &l.KVEntries, 100_000}, {"List", &l.List, 1_000_000}, {"Memory", &l.Memory, value.DefaultLimit}, {"Rows", &l.Rows, 100_000}} {
 		if *f.value < 0 {
-			errs = append(errs, fmt.Errorf("Limits.%s: must not be negative", f.name))
+			errs = append(errs, fmt.Errorf("field Limits.%s: must not be negative", f.name))
 		}
 		if *f.value == 0 {
 			*f.value = f.def
 		}
 	}
 	if l.JQ < 0 || l.Regex < 0 {
-		errs = append(errs, errors.New("Limits.JQ, Limits.Regex: must not be negative"))
+		errs = append(errs, errors.New("fields Limits.JQ, Limits.Regex: must not be negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -131,7 +131,7 @@ func (e *Engine) checkMetadata() error {
 		e.metadata = map[string]any{"namespace": "global"}
 	}
 	if _, err := (*value.Arena)(nil).FromAny(e.metadata); err != nil {
-		return fmt.Errorf("Metadata: %w", err)
+		return fmt.Errorf("field Metadata: %w", err)
 	}
 	return nil
 }

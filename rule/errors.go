@@ -3,6 +3,8 @@ package rule
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/sluiceio/sluice/internal/sqlparse"
 )
@@ -32,6 +34,40 @@ func (e *SyntaxError) Position() (line, column int) { return e.err.Position() }
 
 // Hint says what would help; it may be empty.
 func (e *SyntaxError) Hint() string { return e.err.Hint }
+
+// SyntaxErrors returns the faults of the statement that err, from New or Test, holds.
+func SyntaxErrors(err error) []*SyntaxError {
+	var faults *faults
+	if errors.As(err, &faults) {
+		return slices.Clone(faults.list)
+	}
+	var one *SyntaxError
+	if errors.As(err, &one) {
+		return []*SyntaxError{one}
+	}
+	return nil
+}
+
+// faults are all that is wrong with a statement.
+type faults struct{ list []*SyntaxError }
+
+// Error is the faults' texts, one after the other.
+func (f *faults) Error() string {
+	texts := make([]string, len(f.list))
+	for i, e := range f.list {
+		texts[i] = e.Error()
+	}
+	return strings.Join(texts, "\n")
+}
+
+// Unwrap returns the faults.
+func (f *faults) Unwrap() []error {
+	errs := make([]error, len(f.list))
+	for i, e := range f.list {
+		errs[i] = e
+	}
+	return errs
+}
 
 // EvalError is the failure of a rule on a message.
 type EvalError struct {

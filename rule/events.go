@@ -37,18 +37,26 @@ var events = [...]event{
 	{"client.connack", "$events/client/connack", "$events/client_connack", clientColumns +
 		" reason_code clean_start keepalive expiry_interval connected_at conn_props"},
 	{"client.ping", "$events/client/ping", "", clientColumns + " clean_start keepalive expiry_interval conn_props"},
-	{"client.check_authz_complete", "$events/auth/check_authz_complete", "$events/client_check_authz_complete",
-		"clientid username peername peerhost topic action authz_source result client_attrs"},
-	{"client.check_authn_complete", "$events/auth/check_authn_complete", "$events/client_check_authn_complete",
-		"clientid username peername reason_code is_superuser is_anonymous client_attrs"},
+	{
+		"client.check_authz_complete", "$events/auth/check_authz_complete", "$events/client_check_authz_complete",
+		"clientid username peername peerhost topic action authz_source result client_attrs",
+	},
+	{
+		"client.check_authn_complete", "$events/auth/check_authn_complete", "$events/client_check_authn_complete",
+		"clientid username peername reason_code is_superuser is_anonymous client_attrs",
+	},
 	{"session.subscribed", "$events/session/subscribed", "$events/session_subscribed", subscribeColumns + " sub_props"},
 	{"session.unsubscribed", "$events/session/unsubscribed", "$events/session_unsubscribed", subscribeColumns + " unsub_props"},
 	{"alarm.activated", "$events/sys/alarm_activated", "", "name details message activated_at"},
 	{"alarm.deactivated", "$events/sys/alarm_deactivated", "", "name details message activated_at deactivated_at"},
-	{"schema.validation_failed", "$events/schema_validation/failed", "$events/schema_validation_failed",
-		messageColumns + " validation"},
-	{"message.transformation_failed", "$events/message_transformation/failed", "$events/message_transformation_failed",
-		"id clientid username payload peername topic qos flags pub_props publish_received_at transformation"},
+	{
+		"schema.validation_failed", "$events/schema_validation/failed", "$events/schema_validation_failed",
+		messageColumns + " validation",
+	},
+	{
+		"message.transformation_failed", "$events/message_transformation/failed", "$events/message_transformation_failed",
+		"id clientid username payload peername topic qos flags pub_props publish_received_at transformation",
+	},
 }
 
 // ingress are the columns of messages that a source of another kind received.

@@ -278,6 +278,7 @@ func Vars(whole any) template.Vars {
 
 type vars struct{ whole value.Value }
 
+// AppendVar appends the value of a placeholder as text.
 func (w vars) AppendVar(dst []byte, v *template.Var) ([]byte, bool) {
 	x := w.whole
 	if !v.Whole() {

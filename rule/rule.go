@@ -58,7 +58,7 @@ func New(cfg Config) (*Rule, error) {
 	for i, a := range cfg.Actions {
 		compiled, err := compileAction(p, a)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("Actions[%d]: %w", i, err))
+			errs = append(errs, fmt.Errorf("field Actions[%d]: %w", i, err))
 			continue
 		}
 		r.actions = append(r.actions, compiled)

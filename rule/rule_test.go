@@ -138,7 +138,7 @@ func TestIngressColumns(t *testing.T) {
 	m := message("x")
 	m.Event, m.Retain = "$sources/mqtt:in", true
 	require.NoError(t, r.Apply(&out, m))
-	require.Equal(t, `{"at":1700000000000,"dup":false,"flags":"undefined","payload":"x","qos":1,"retain":true}`, string(out.Records[0].Data))
+	require.JSONEq(t, `{"at":1700000000000,"dup":false,"flags":"undefined","payload":"x","qos":1,"retain":true}`, string(out.Records[0].Data))
 }
 
 func TestErrorsNameThePart(t *testing.T) {
@@ -154,7 +154,7 @@ func TestErrorsNameThePart(t *testing.T) {
 		err := newRule(t, sql).Apply(&out, message(reading))
 		require.ErrorContains(t, err, want)
 		var eval *rule.EvalError
-		require.True(t, errors.As(err, &eval))
+		require.ErrorAs(t, err, &eval)
 		require.Equal(t, "r1", eval.Rule)
 	}
 }

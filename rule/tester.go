@@ -1,7 +1,6 @@
 package rule
 
 import (
-	"errors"
 	"maps"
 	"strings"
 
@@ -240,25 +239,4 @@ func exampleProps(props map[string]any) map[string]any {
 	props["User-Property"] = map[string]any{"foo": "bar"}
 	props["User-Property-Pairs"] = []any{map[string]any{"key": "foo", "value": "bar"}}
 	return props
-}
-
-// SyntaxErrors returns the faults of the statement that err holds.
-func SyntaxErrors(err error) []*SyntaxError {
-	var out []*SyntaxError
-	var find func(error)
-	find = func(err error) {
-		switch e := err.(type) {
-		case nil:
-		case *SyntaxError:
-			out = append(out, e)
-		case interface{ Unwrap() []error }:
-			for _, x := range e.Unwrap() {
-				find(x)
-			}
-		default:
-			find(errors.Unwrap(err))
-		}
-	}
-	find(err)
-	return out
 }

@@ -1,7 +1,6 @@
 package sqlparse_test
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,7 +24,7 @@ func FuzzParse(f *testing.F) {
 		s, err := sqlparse.Parse(sql)
 		if err != nil {
 			var e *sqlparse.Error
-			require.True(t, errors.As(err, &e))
+			require.ErrorAs(t, err, &e)
 			require.LessOrEqual(t, e.Span.Start, len(e.SQL))
 			require.NotEmpty(t, e.Error())
 			return

@@ -1,7 +1,6 @@
 package sqlparse_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -91,7 +90,7 @@ func TestErrors(t *testing.T) {
 		_, err := sqlparse.Parse(in)
 		require.ErrorContains(t, err, want, in)
 		var e *sqlparse.Error
-		require.True(t, errors.As(err, &e))
+		require.ErrorAs(t, err, &e)
 	}
 }
 
