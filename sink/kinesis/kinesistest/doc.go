@@ -45,7 +45,8 @@
 // Time passes by Config.Now, by default time.Now. States, limits, retention
 // and iterators look at the clock when they are asked and use no timers, so a
 // clock in the hand of the test makes them exact; within testing/synctest no
-// clock has to be set, but Config.NoSocket does.
+// clock has to be set, but Config.NoSocket does. Only the fault Slow waits, and
+// Consume for news: on timers, which the bubble of synctest moves too.
 //
 // # Oracles
 //

@@ -2,6 +2,7 @@ package kinesistest_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,4 +250,23 @@ func TestRetention(t *testing.T) {
 		require.Equal(t, 2, shards(), "the parent expires with its records")
 		require.EqualValues(t, 5, srv.Stats("s").Records)
 	})
+}
+
+// TestClockOfOnesOwn needs no bubble, so it can have a socket.
+func TestClockOfOnesOwn(t *testing.T) {
+	t.Parallel()
+	var clock atomic.Int64
+	srv := kinesistest.Start(t, withStream(kinesistest.Config{
+		Limits: kinesistest.Limits{Throughput: true, ShardRecords: 2, ShardBytes: 100, BurstBytes: 1000},
+		Now:    func() time.Time { return time.Unix(clock.Load(), 0) },
+	}, "s", 1))
+	require.Equal(t, 1, failedOf(t, srv, 3, 400))
+	clock.Add(1)
+	require.Equal(t, 1, failedOf(t, srv, 2, 250))
+	clock.Add(1000)
+	require.Equal(t, 0, failedOf(t, srv, 1, 1000))
+	out, err := putKeys(t.Context(), srv.Client(once), "k")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, *out.FailedRecordCount)
+	require.Equal(t, int64(1001), srv.Records("s")[3].Arrival.Unix())
 }
