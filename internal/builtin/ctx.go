@@ -19,8 +19,6 @@ type Ctx struct {
 	Arena *value.Arena
 	// Event is the event that the rule runs on; nil when there is none.
 	Event Event
-
-	local map[string]value.Value // proc_dict_put
 }
 
 // Event gives functions such as clientid() the columns of an event.
@@ -43,7 +41,8 @@ type Config struct {
 	JQTimeout time.Duration
 	// Location is the local time zone, default time.Local.
 	Location *time.Location
-	// MaxEntries is how many entries kv_store_put may keep, default 100,000.
+	// MaxEntries is how many entries kv_store_put may keep, and how many
+	// proc_dict_put keeps before it forgets the oldest, default 100,000.
 	MaxEntries int
 	// MaxList is how many elements a list that a function makes may have, default
 	// 1,000,000.
@@ -65,6 +64,7 @@ type Env struct {
 	programs cache[*program]
 	store    store
 	environ  store
+	clients  dict
 	// deflaters are idle *flate.Writer, which are costly to make.
 	deflaters sync.Pool
 }
@@ -94,6 +94,7 @@ func NewEnv(cfg Config) *Env {
 		programs: cache[*program]{size: cfg.CacheSize},
 		store:    store{limit: cfg.MaxEntries},
 		environ:  store{limit: cfg.MaxEntries},
+		clients:  dict{limit: cfg.MaxEntries},
 	}
 }
 

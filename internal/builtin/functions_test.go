@@ -1,7 +1,9 @@
 package builtin_test
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -221,15 +223,56 @@ func TestState(t *testing.T) {
 	check(t, c, `kv_store_get(1, 'gone')`, `"gone"`)
 	check(t, newCtx(cfg), `kv_store_get('1')`, `undefined`)
 
+	check(t, c, `getenv('X')`, `"<X>"`)
+	check(t, other, `getenv('X')`, `"<X>"`)
+	require.Equal(t, 1, asked)
+}
+
+func TestClientsDictionary(t *testing.T) {
+	t.Parallel()
+	c := newCtx(builtin.Config{MaxEntries: 4})
+	other := &builtin.Ctx{Env: c.Env, Arena: new(value.Arena), Event: event{"clientid": value.String("other")}}
 	check(t, c, `proc_dict_put('k', 'v')`, `undefined`)
 	check(t, c, `proc_dict_put('k', 'w')`, `"v"`)
 	check(t, other, `proc_dict_get('k')`, `undefined`)
 	check(t, c, `proc_dict_del('k')`, `"w"`)
 	check(t, c, `proc_dict_get('k')`, `undefined`)
 
-	check(t, c, `getenv('X')`, `"<X>"`)
-	check(t, other, `getenv('X')`, `"<X>"`)
-	require.Equal(t, 1, asked)
+	for i := range 10 { // one that is used stays, of the others only the youngest do
+		check(t, c, `proc_dict_put('used', 1)`, map[bool]string{true: "undefined", false: "1"}[i == 0])
+		check(t, other, fmt.Sprintf(`proc_dict_put(%d, %d)`, i, i), `undefined`)
+	}
+	check(t, c, `proc_dict_get('used')`, `1`)
+	check(t, other, `proc_dict_get(9)`, `9`)
+	check(t, other, `proc_dict_get(0)`, `undefined`)
+}
+
+// TestEnvIsSharedSafely is for the race detector.
+func TestEnvIsSharedSafely(t *testing.T) {
+	t.Parallel()
+	env := builtin.NewEnv(builtin.Config{CacheSize: 2, MaxEntries: 8, Location: time.UTC})
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			c := &builtin.Ctx{Env: env, Arena: new(value.Arena)}
+			for i := range 50 {
+				for expr, want := range map[string]string{
+					fmt.Sprintf(`regex_match('a%d', '^a%d$')`, i%5, i%5): "true",
+					fmt.Sprintf(`jq('.+%d', 1)`, i%4):                    fmt.Sprintf("[%d]", 1+i%4),
+					fmt.Sprintf(`kv_store_put(%d, 'x')`, w):              "true",
+					`is_int(proc_dict_put('x', 1))`:                      "true",
+					`unzip(zip('abc abc abc'))`:                          `"abc abc abc"`,
+				} {
+					v, err := evalText(t, c, expr)
+					if err != nil || i > 0 && show(v) != want {
+						t.Errorf("%s is %s (%v), want %s", expr, show(v), err, want)
+					}
+				}
+				c.Arena.Reset()
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestJQ(t *testing.T) {

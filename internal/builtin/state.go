@@ -25,16 +25,16 @@ func stateFunctions() []Function {
 		},
 		{
 			Name: "proc_dict_put", Args: params("key", Any, "value", Any), Min: 2, Call: dictPut,
-			Doc:      "Stores a value under a key for the worker that evaluates the rule, and returns the value that was there. Messages of one topic have the same worker.",
+			Doc:      "Stores a value under a key for the client that the event is about, and returns the value that was there. When the engine's limit is reached, what was not used for longest is forgotten.",
 			Examples: []Example{{Expr: "proc_dict_put('a', 1)", Result: "undefined"}},
 		},
 		{
 			Name: "proc_dict_get", Args: params("key", Any), Min: 1, Call: dictGet,
-			Doc: "The value that the worker has under a key.", Examples: []Example{{Expr: "proc_dict_get('nothing')", Result: "undefined"}},
+			Doc: "The value that the event's client has under a key.", Examples: []Example{{Expr: "proc_dict_get('nothing')", Result: "undefined"}},
 		},
 		{
 			Name: "proc_dict_del", Args: params("key", Any), Min: 1, Call: dictDel,
-			Doc: "Forgets what the worker has under a key and returns it.", Examples: []Example{{Expr: "proc_dict_del('nothing')", Result: "undefined"}},
+			Doc: "Forgets what the event's client has under a key and returns it.", Examples: []Example{{Expr: "proc_dict_del('nothing')", Result: "undefined"}},
 		},
 		{
 			Name: "getenv", Args: params("name", String), Min: 1, Call: getenv,
@@ -102,28 +102,68 @@ func kvDel(c *Ctx, args []value.Value) (value.Value, error) {
 	return value.Bool(true), nil
 }
 
+// clientKey returns a value as a key of the event's client.
+func (c *Ctx) clientKey(v value.Value) []byte {
+	return value.AppendJSON(value.AppendJSON(c.Arena.Buffer(64), c.column("clientid")), v)
+}
+
 func dictPut(c *Ctx, args []value.Value) (value.Value, error) {
-	key := c.key(args[0])
-	old, ok := c.local[string(key)]
-	if !ok && len(c.local) >= c.Env.cfg.MaxEntries {
-		return value.Undefined(), errFull(c.Env.cfg.MaxEntries)
-	}
-	if c.local == nil {
-		c.local = make(map[string]value.Value)
-	}
-	c.local[string(key)] = args[1].Clone()
-	return old, nil
+	return c.Env.clients.swap(c.clientKey(args[0]), args[1].Clone()), nil
 }
 
 func dictGet(c *Ctx, args []value.Value) (value.Value, error) {
-	return c.local[string(c.key(args[0]))], nil
+	return c.Env.clients.get(c.clientKey(args[0])), nil
 }
 
 func dictDel(c *Ctx, args []value.Value) (value.Value, error) {
-	key := c.key(args[0])
-	old := c.local[string(key)]
-	delete(c.local, string(key))
-	return old, nil
+	return c.Env.clients.swap(c.clientKey(args[0]), value.Undefined()), nil
+}
+
+// dict is a table that forgets what is not used: when the young generation is full
+// it becomes the old one, and what is then in the old one goes.
+type dict struct {
+	limit int // of both generations together
+
+	mu         sync.Mutex
+	young, old map[string]value.Value
+}
+
+func (d *dict) get(key []byte) value.Value {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v, ok := d.young[string(key)]
+	if ok {
+		return v
+	}
+	if v, ok = d.old[string(key)]; ok {
+		d.keep(key, v)
+	}
+	return v
+}
+
+// swap stores a value and returns the one that was there; undefined is not stored.
+func (d *dict) swap(key []byte, v value.Value) value.Value {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was, ok := d.young[string(key)]
+	if !ok {
+		was = d.old[string(key)]
+		delete(d.old, string(key))
+	}
+	if v.IsUndefined() {
+		delete(d.young, string(key))
+	} else {
+		d.keep(key, v)
+	}
+	return was
+}
+
+// keep puts a value into the young generation.
+func (d *dict) keep(key []byte, v value.Value) {
+	if _, ok := d.young[string(key)]; !ok && len(d.young) >= max(d.limit/2, 1) || d.young == nil {
+		d.old, d.young = d.young, make(map[string]value.Value)
+	}
+	d.young[string(key)] = v
 }
 
 func getenv(c *Ctx, args []value.Value) (value.Value, error) {
