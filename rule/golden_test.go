@@ -106,7 +106,7 @@ func runCase(t *testing.T, head string, defaults map[string]string) string {
 		lines = append(lines, "warning: "+w.Summary())
 	}
 	if result.NoMatch != rule.Matched {
-		lines = append(lines, "no match: "+string(result.NoMatch))
+		lines = append(lines, "no match: "+string(result.NoMatch)+": "+result.Reason)
 	}
 	return strings.Join(lines, "\n")
 }

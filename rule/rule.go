@@ -19,7 +19,8 @@ type Config struct {
 	// rule makes no records.
 	Actions []Action
 	// Engine holds the functions, limits and settings; nil means an engine of
-	// the default configuration.
+	// the default configuration for this rule alone. Rules that are to share the
+	// key-value store need the same engine.
 	Engine *Engine
 }
 

@@ -55,7 +55,10 @@ type TestResult struct {
 	// template of the input does, if there was one.
 	JSON     []string
 	Rendered []string
-	NoMatch  NoMatch
+	// NoMatch is why there are no rows, and Reason the same in words, with the
+	// values that decided it.
+	NoMatch NoMatch
+	Reason  string
 	// Warnings is what the compiler found odd.
 	Warnings []*SyntaxError
 }
@@ -84,7 +87,7 @@ func Test(in TestInput) (*TestResult, error) {
 	result := &TestResult{Warnings: p.warnings}
 	m, trigger := in.message()
 	if !matches(p.filters, trigger) {
-		result.NoMatch = NoMatchTopic
+		result.NoMatch, result.Reason = NoMatchTopic, p.whyNoMatch(trigger)
 		return result, nil
 	}
 	r := p.get()
@@ -101,9 +104,9 @@ func Test(in TestInput) (*TestResult, error) {
 	case failed:
 		return nil, err
 	case filtered:
-		result.NoMatch = NoMatchWhere
+		result.NoMatch, result.Reason = NoMatchWhere, whyFalse(r, p.where, p.stmt.Where)
 	case empty:
-		result.NoMatch = NoMatchItems
+		result.NoMatch, result.Reason = NoMatchItems, p.whyEmpty(r)
 	}
 	return result, nil
 }

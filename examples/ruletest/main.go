@@ -97,13 +97,8 @@ func try(o *options, w io.Writer) error {
 	for _, warning := range result.Warnings {
 		fmt.Fprintf(w, "warning: %v\n", warning)
 	}
-	switch result.NoMatch {
-	case rule.NoMatchTopic:
-		fmt.Fprintln(w, "no match: FROM does not name the topic")
-	case rule.NoMatchWhere:
-		fmt.Fprintln(w, "no match: WHERE is false")
-	case rule.NoMatchItems:
-		fmt.Fprintln(w, "no rows: FOREACH has no items that pass")
+	if result.NoMatch != rule.Matched {
+		fmt.Fprintf(w, "no rows (%s): %s\n", result.NoMatch, result.Reason)
 	}
 	for i, row := range result.JSON {
 		if o.Template != "" {
