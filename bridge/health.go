@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -36,6 +37,17 @@ func (s State) String() string {
 
 // MarshalText returns the state's name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a state's name.
+func (s *State) UnmarshalText(text []byte) error {
+	for _, x := range []State{Connecting, Connected, Disconnected, Inconsistent} {
+		if x.String() == string(text) {
+			*s = x
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown state %q", text)
+}
 
 // Health is the condition of a source or sink, since when it has been so, and
 // the reason unless it is connected.
