@@ -21,6 +21,9 @@ import (
 // maxBody is what the largest PutRecords takes as JSON, with room for keys.
 const maxBody = 16 << 20
 
+// maxPooled is the largest buffer worth keeping.
+const maxPooled = 1 << 20
+
 const targetPrefix = "Kinesis_20131202."
 
 // response is an HTTP response before it is sent.
@@ -80,8 +83,12 @@ func (s *Server) respond(r *http.Request) (*response, error) {
 	}
 	res.header.Set("Content-Type", contentType)
 	buf := bodies.Get().(*bytes.Buffer)
-	defer bodies.Put(buf)
 	buf.Reset()
+	defer func() {
+		if buf.Cap() <= maxPooled {
+			bodies.Put(buf)
+		}
+	}()
 	if r.Body != nil {
 		if n, err := buf.ReadFrom(io.LimitReader(r.Body, maxBody+1)); err != nil {
 			return nil, fmt.Errorf("kinesistest: reading a request: %w", err)

@@ -36,7 +36,10 @@ func (l *recordLog) at(index uint64) *stored {
 
 // append stores r and returns its index.
 func (l *recordLog) append(r stored) uint64 {
-	if n := len(l.chunks); n == 0 || len(l.chunks[n-1]) == chunkLen {
+	switch n := len(l.chunks); {
+	case n == 0: // It grows as needed: a stream may have thousands of quiet shards.
+		l.chunks = append(l.chunks, nil)
+	case len(l.chunks[n-1]) == chunkLen:
 		l.chunks = append(l.chunks, make([]stored, 0, chunkLen))
 	}
 	last := &l.chunks[len(l.chunks)-1]

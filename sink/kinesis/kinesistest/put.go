@@ -166,6 +166,7 @@ func (s *Server) putOne(st *stream, now time.Time, c *call, fs *faultState, e *t
 	}
 	seq := sh.put(r)
 	st.logDisk(sh)
+	st.trim(sh, now.Add(-st.retention))
 	return putResult{shard: sh.id, seq: seq}
 }
 

@@ -22,6 +22,7 @@ type stream struct {
 	gone         bool            // deleted
 	until        time.Time       // when the status ends, zero for never
 	then         func(time.Time) // what happens at until, may be nil
+	trimmed      int64           // Unix second of the last look at the retention
 	mode         types.StreamMode
 	retention    time.Duration
 	maxRecordKiB int32
@@ -51,6 +52,10 @@ func (st *stream) settle(now time.Time) {
 		}
 		st.saveMeta()
 	}
+	if now.Unix() == st.trimmed {
+		return // Once a second is enough, for there may be thousands of shards.
+	}
+	st.trimmed = now.Unix()
 	horizon := now.Add(-st.retention)
 	for _, sh := range st.shards {
 		st.trim(sh, horizon)
@@ -70,6 +75,7 @@ func (st *stream) settle(now time.Time) {
 	}
 }
 
+// trim removes what sh holds beyond its limits, or from before the horizon.
 func (st *stream) trim(sh *shard, horizon time.Time) {
 	before := sh.log.base
 	sh.log.trim(horizon.UnixMilli(), st.config.MaxShardRecords, st.config.MaxShardBytes)
