@@ -128,6 +128,9 @@ func BenchmarkLane(b *testing.B) {
 }
 
 func TestAllocationsOfAPut(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	s := newNull(500).sink(t, Config{})
 	batch := readings(s, 500)
 	ctx := t.Context()

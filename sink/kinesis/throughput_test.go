@@ -144,7 +144,7 @@ func TestOverloadedShardHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	for _, aggregate := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			const seconds = 5
+			seconds := virtualSeconds()
 			server := service(t, 16, kinesistest.Limits{Throughput: true})
 			// Each shard is offered 600 records of 1 kB per second, and one of
 			// them 2,400 more, in many keys. A shard takes 1,000, and 1 MiB.
@@ -155,7 +155,7 @@ func TestOverloadedShardHoldsUpNoOther(t *testing.T) {
 				}
 				return "device-" + strconv.Itoa(i%50_000)
 			}}
-			stats := drive(t, server, src, kinesis.Config{Aggregate: aggregate}, 50*time.Millisecond, seconds*time.Second)
+			stats := drive(t, server, src, kinesis.Config{Aggregate: aggregate}, 50*time.Millisecond, time.Duration(seconds)*time.Second)
 			offered := float64(src.sent)
 			byShard := map[string]int{}
 			for _, r := range server.UserRecords("s") {
@@ -182,20 +182,29 @@ func TestThrottledStream(t *testing.T) {
 	// a shard takes: that many are refused even at the pipeline's lowest.
 	for aggregate, refused := range map[bool]float64{false: 0.2, true: 1} {
 		synctest.Test(t, func(t *testing.T) {
-			const seconds, shards = 10, 4
+			const shards = 4
+			seconds := virtualSeconds()
 			server := service(t, shards, kinesistest.Limits{Throughput: true})
 			src := &metered{perTick: 120, payload: make([]byte, 1000), topic: func(i int) string {
 				return "device-" + strconv.Itoa(i%20_000)
 			}}
-			stats := drive(t, server, src, kinesis.Config{Aggregate: aggregate}, 50*time.Millisecond, seconds*time.Second)
+			stats := drive(t, server, src, kinesis.Config{Aggregate: aggregate}, 50*time.Millisecond, time.Duration(seconds)*time.Second)
 			calls := server.Calls()["PutRecords"]
 			t.Logf("aggregate=%t: %d of %d stored, %d Kinesis records, %d throttled, %d requests",
 				aggregate, stats.Records, src.sent, stats.Entries, stats.Throttled, calls)
-			limit := float64(shards * 1000 * seconds)
+			limit := float64(shards*1000) * seconds
 			require.Greater(t, float64(stats.Records), 0.9*limit)
 			require.Less(t, float64(stats.Throttled), refused*float64(stats.Entries))
 		})
 	}
+}
+
+// virtualSeconds is how long streams are driven.
+func virtualSeconds() float64 {
+	if testing.Short() {
+		return 3
+	}
+	return 5
 }
 
 // keysOfShard returns keys that fall into one of 16 even shards.

@@ -133,7 +133,10 @@ func isLong() bool { return os.Getenv("SLUICE_LONG") != "" }
 // merge all the time. With SLUICE_LONG=1 it is a million messages.
 func TestTorture(t *testing.T) {
 	messages, keys, window := 20_000, 2_000, 2_000
-	if isLong() {
+	switch {
+	case testing.Short():
+		messages, keys = 5_000, 500
+	case isLong():
 		messages, keys, window = 1_000_000, 10_000, 20_000
 	}
 	// The server rolls the dice for every Kinesis record.
