@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"encoding/binary"
+	"errors"
 	"hash/adler32"
 	"hash/crc32"
 	"io"
@@ -141,7 +142,7 @@ func uncompress(open func(io.Reader) (io.ReadCloser, error)) Func {
 			}
 			n, err := r.Read(b[len(b):cap(b)])
 			b = b[:len(b)+n]
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return c.keep(b)
 			}
 			if err == nil {

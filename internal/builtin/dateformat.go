@@ -209,7 +209,8 @@ func parseDate(format, s string) (date, error) {
 			*d.field(name) = n
 		}
 	}
-	return d, d.check()
+	err := d.check()
+	return d, err
 }
 
 // check reports what is missing in a date, and what no calendar has.

@@ -99,7 +99,7 @@ func (u unit) time(ts value.Value) (time.Time, error) {
 }
 
 // since returns the number of units from 1970 to a moment, rounded down.
-func (u unit) since(sec int64, nanos int64) value.Value {
+func (u unit) since(sec, nanos int64) value.Value {
 	part := nanos / (1e9 / u.perSecond)
 	if sec > -1<<33 && sec < 1<<33 { // the product fits
 		return value.Int(sec*u.perSecond + part)

@@ -3,6 +3,7 @@ package builtin
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/sluiceio/sluice/internal/value"
@@ -81,8 +82,17 @@ var typeNames = []struct {
 	t    Type
 	name string
 }{
-	{Any, "any value"}, {BitString, "string or bit string"}, {Number, "number"}, {Undefined, "undefined"}, {Null, "null"},
-	{Bool, "boolean"}, {Int, "integer"}, {Float, "float"}, {String, "string"}, {List, "array"}, {Map, "map"},
+	{Any, "any value"},
+	{BitString, "string or bit string"},
+	{Number, "number"},
+	{Undefined, "undefined"},
+	{Null, "null"},
+	{Bool, "boolean"},
+	{Int, "integer"},
+	{Float, "float"},
+	{String, "string"},
+	{List, "array"},
+	{Map, "map"},
 }
 
 // String returns the type in words, such as "string or boolean".
@@ -176,7 +186,7 @@ type ArityError struct {
 
 func (e *ArityError) Error() string {
 	lo, hi := e.Func.Min, e.Func.Max()
-	want := fmt.Sprint(lo)
+	want := strconv.Itoa(lo)
 	switch {
 	case hi < 0:
 		want = fmt.Sprintf("at least %d", lo)
@@ -213,10 +223,10 @@ func bad(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrArgument}, args...)...)
 }
 
-// params parses parameters written as "name:type", separated by blanks.
+// params makes parameters of names, each with its type behind it.
 func params(list ...any) []Param {
 	out := make([]Param, 0, len(list)/2)
-	for i := 0; i < len(list); i += 2 {
+	for i := 0; i+1 < len(list); i += 2 {
 		out = append(out, Param{list[i].(string), list[i+1].(Type)})
 	}
 	return out

@@ -151,7 +151,8 @@ func mapSize(c *Ctx, args []value.Value) (value.Value, error) {
 
 func redisArgs(c *Ctx, args []value.Value) (value.Value, error) {
 	pairs := args[0].Parse(c.Arena).Pairs(c.Arena)
-	out := append(c.Arena.Values(1 + 2*len(pairs))[:0], value.String("map_to_redis_hset_args"))
+	out := c.Arena.Values(1 + 2*len(pairs))[:1]
+	out[0] = value.String("map_to_redis_hset_args")
 	for _, p := range pairs {
 		v := p.Value
 		switch v.Kind() {

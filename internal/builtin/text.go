@@ -293,7 +293,7 @@ func replace(c *Ctx, args []value.Value) (value.Value, error) {
 	if len(args) > 3 {
 		where = args[3].AsString()
 	}
-	at := -1
+	var at int
 	switch where {
 	case "all", "leading":
 		at = strings.Index(s, search)

@@ -70,7 +70,7 @@ func TestAppendText(t *testing.T) {
 func TestAppendJSON(t *testing.T) {
 	t.Parallel()
 	for doc, want := range map[string]string{
-		` [ 1 , 2 ] `: `[1,2]`, `[]`: `[]`, `[[],{}]`: `[[],{}]`, `[-0,-0.0,0.0]`: `[0,0.0,0.0]`,
+		`[ 1 , 2 ]`: `[1,2]`, `[]`: `[]`, `[[],{}]`: `[[],{}]`, `[-0,-0.0,0.0]`: `[0,0.0,0.0]`,
 		`{"b":1,"a":2}`: `{"a":2,"b":1}`, `{"a":1,"a":{"z":1,"y":2}}`: `{"a":{"y":2,"z":1}}`, `{"a":1,"b":2,"a":3}`: `{"a":3,"b":2}`,
 		`{"\u0061":1}`: `{"a":1}`, `["\/\u4f60\u001f\"\\"]`: "[\"/你\\u001F\\\"\\\\\"]", `["\ud800"]`: "[\"\uFFFD\"]",
 		`[1e3,1.50,1e21,1e22,1e-6,1e-7,123456789012345678.0]`: `[1000.0,1.5,1e+21,1e+22,0.000001,1e-7,123456789012345680.0]`,
@@ -185,6 +185,7 @@ func TestArenaGrowsOnceAndThenDoesNotAllocate(t *testing.T) {
 func TestCloneBorrowsNothing(t *testing.T) {
 	t.Parallel()
 	doc := []byte(`{"a":["b",1,{"c":"d"}]}`)
+	want := string(doc)
 	v, err := (*value.Arena)(nil).Decode(doc)
 	require.NoError(t, err)
 	flat := decoded(v)
@@ -192,8 +193,8 @@ func TestCloneBorrowsNothing(t *testing.T) {
 	for i := range doc {
 		doc[i] = '#'
 	}
-	require.Equal(t, `{"a":["b",1,{"c":"d"}]}`, js(c))
-	require.Equal(t, `{"a":["b",1,{"c":"d"}]}`, js(d))
+	require.Equal(t, want, js(c))
+	require.Equal(t, want, js(d))
 }
 
 func TestAny(t *testing.T) {

@@ -74,11 +74,13 @@ func (f field) decode(out map[string]any, wire protowire.Type, b []byte, depth i
 
 // put stores a value; the last one counts unless the field is repeated.
 func (f field) put(out map[string]any, x any) {
-	if f.repeated {
-		list, _ := out[f.name].([]any)
-		x = append(list, x)
+	if !f.repeated {
+		out[f.name] = x
+		return
 	}
-	out[f.name] = x
+	list, _ := out[f.name].([]any)
+	list = append(list, x)
+	out[f.name] = list
 }
 
 // decodePacked reads numbers that stand in a row without tags.
