@@ -267,8 +267,20 @@ func (p *Pipeline) retire(before *table, old, fresh *queue) error {
 	return err
 }
 
+// EnableSink switches a sink on or off. Records for one that is off are discarded
+// (and counted by their rules), which settles their part of the message; what is
+// queued already is written.
+func (p *Pipeline) EnableSink(name string, on bool) error {
+	q := p.table.Load().sinks[name]
+	if q == nil {
+		return fmt.Errorf("there is no sink %q", name)
+	}
+	q.disabled.Store(!on)
+	return nil
+}
+
 func (r *ruleEntry) snapshot() RuleStats {
-	s := RuleStats{Enabled: r.enabled, ActionsSuccess: r.success.Load(), ActionsFailed: r.ruleCounters.failed.Load()}
+	s := RuleStats{Enabled: r.enabled, ActionsSuccess: r.success.Load(), ActionsFailed: r.ruleCounters.failed.Load(), ActionsDiscarded: r.discarded.Load()}
 	for i := range r.cells {
 		c := &r.cells[i]
 		s.Matched += c.matched.Load()

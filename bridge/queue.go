@@ -2,8 +2,8 @@ package bridge
 
 import (
 	"hash/maphash"
-	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,7 +24,7 @@ type queue struct {
 	laneOf   func(*Record) uint64
 	groupOf  func(*Record) uint64
 	env      *environment
-	log      *slog.Logger
+	disabled atomic.Bool // its records are discarded
 
 	mu                 sync.Mutex
 	work               sync.Cond // a writer may have something to do
@@ -67,7 +67,6 @@ func newQueue(name string, sink Sink, cfg QueueConfig, env *environment) *queue 
 		name:   name,
 		sink:   sink,
 		env:    env,
-		log:    env.log.With(slog.String("sink", name)),
 		groups: make(map[uint64]*group),
 		health: Health{State: Connecting, Since: time.Now()},
 	}

@@ -23,8 +23,8 @@ type ruleEntry struct {
 
 // ruleCounters outlive the replacement of their rule.
 type ruleCounters struct {
-	cells           []cell // by worker
-	success, failed atomic.Uint64
+	cells                      []cell // by worker
+	success, failed, discarded atomic.Uint64
 }
 
 // table is what routes messages and records: an immutable snapshot that each

@@ -33,11 +33,13 @@ type RuleStats struct {
 	Exception uint64 `json:"failed.exception"`
 	NoResult  uint64 `json:"failed.no_result"`
 	// Actions counts records made, ActionsSuccess those stored and
-	// ActionsFailed those that failed or were dropped; the rest is on its way.
-	Actions        uint64 `json:"actions.total"`
-	ActionsSuccess uint64 `json:"actions.success"`
-	ActionsFailed  uint64 `json:"actions.failed"`
-	Enabled        bool   `json:"enabled"`
+	// ActionsFailed those that failed or were dropped, ActionsDiscarded those
+	// for disabled sinks; the rest is on its way.
+	Actions          uint64 `json:"actions.total"`
+	ActionsSuccess   uint64 `json:"actions.success"`
+	ActionsFailed    uint64 `json:"actions.failed"`
+	ActionsDiscarded uint64 `json:"actions.discarded"`
+	Enabled          bool   `json:"enabled"`
 }
 
 // SinkStats are the counters of a sink and its queue, named as EMQX names those
@@ -83,6 +85,7 @@ type SinkStats struct {
 	Latency     Histogram `json:"latency"`
 	RequestTime Histogram `json:"request_time"`
 	Health      Health    `json:"health"`
+	Enabled     bool      `json:"enabled"`
 }
 
 // DroppedStats counts records dropped by policy, by reason.
@@ -143,5 +146,6 @@ func (q *queue) snapshot() SinkStats {
 	s.Lanes = q.lanes.len
 	s.MaxRecords, s.MaxBytes = q.cfg.MaxRecords, q.cfg.MaxBytes
 	s.Health = q.health
+	s.Enabled = !q.disabled.Load()
 	return s
 }

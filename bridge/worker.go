@@ -273,6 +273,11 @@ func (w *worker) queue() {
 			if e.queue != q {
 				continue
 			}
+			if q.disabled.Load() {
+				e.rule.discarded.Add(1)
+				e.delivery.Done(nil)
+				continue
+			}
 			m := &w.msgs[e.msg]
 			it := item{rec: &w.out.Records[i], payload: m.Payload, delivery: e.delivery, rule: e.rule, now: now, received: now}
 			if !m.Received.IsZero() {

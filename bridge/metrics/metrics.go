@@ -126,6 +126,7 @@ func (b *builder) rules() []figure[bridge.RuleStats] {
 		counter(b, "sluice.rule.actions.total", "{record}", "Records made.", func(s *S) uint64 { return s.Actions }),
 		counter(b, "sluice.rule.actions.success", "{record}", "Records stored.", func(s *S) uint64 { return s.ActionsSuccess }),
 		counter(b, "sluice.rule.actions.failed", "{record}", "Records that failed or were dropped.", func(s *S) uint64 { return s.ActionsFailed }),
+		counter(b, "sluice.rule.actions.discarded", "{record}", "Records for sinks that were disabled.", func(s *S) uint64 { return s.ActionsDiscarded }),
 	}
 }
 
