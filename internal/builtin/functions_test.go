@@ -117,6 +117,9 @@ func TestRegularExpressions(t *testing.T) {
 		`regex_match(unescape('abc\n'), '^[a-z]+$')`: "true", `regex_match(unescape('abc\n\n'), '^[a-z]+$')`: "false", `regex_match(unescape('a\n'), '(?=a)a$')`: "true",
 		`regex_replace('abxc', 'x*', '-')`: `"-a-b--c-"`, `regex_replace('abc', '(b)(x)?', '[\1\2\9\\\&&]')`: `"a[b\\&b]c"`, `regex_replace('aXbX', '(?=X)', '-')`: `"a-Xb-X"`, `regex_replace('a.b', '[.$]', '')`: `"ab"`,
 		`regex_replace('abc', '(?<=a)b(c)', '\1\1')`: `"acc"`, `regex_replace('', 'a*', 'x')`: `"x"`, `regex_replace('abc', 'z', 'x')`: `"abc"`,
+		`regex_match('aaa', 'a++a')`: "false", `regex_match('aab', '(?:a|b){2}+b')`: "true", `regex_match('"ab"c', '"[^"]*+"c')`: "true", `regex_match('(a', '\(++a')`: "true", `regex_match('é', '^é?+$')`: "true",
+		`regex_replace(unescape('a \tb'), '\h+', '_')`: `"a_b"`, `regex_replace(lines, '\R', ',')`: `"a,b,c"`, `regex_match(unescape('a\n'), '(?=a)a\Z')`: "true", `regex_replace('a$b]c', '(?=.)[]$\h[:digit:]]', '')`: `"abc"`, `regex_match('a{,b', '(?=a)a{,b')`: "true",
+		`regex_match(lines, '(?m)(?=b)b$')`: "true", `regex_match('A', '(?=.)\p{Lu}+')`: "true", `regex_match('a', '(?=a)\')`: "error: illegal", `regex_match('a', '(?=a)[')`: "error: unterminated",
 		`regex_extract('ac', '(a)(b)?(c)')`: `["a","","c"]`, `regex_extract('a', '(a)(b)?')`: `["a"]`, `regex_extract('x', '(a)')`: "[]", `regex_extract('abab', '(?=(ab))\1(a)')`: `["ab","a"]`, `regex_extract('a', '(?=a)(a)(b)?')`: `["a"]`,
 	})
 }

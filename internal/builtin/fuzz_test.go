@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -149,6 +150,29 @@ func FuzzSubbits(f *testing.F) {
 		require.NoError(t, err)
 		_, size := part.AsBits()
 		require.Equal(t, n, size)
+	})
+}
+
+// FuzzRegex checks that no pattern makes trouble, and that the two engines agree on
+// whether there is a match where both can tell.
+func FuzzRegex(f *testing.F) {
+	for _, p := range []string{"a+", "^a$", "(?=a)", "[a-c]++x", `\bx\b`, "(a|b)*c", "x{2,3}?"} {
+		f.Add(p, "abcxx")
+	}
+	c := newCtx(builtin.Config{RegexTimeout: 10 * time.Millisecond})
+	f.Fuzz(func(t *testing.T, pattern, s string) {
+		if !utf8.ValidString(pattern) || !utf8.ValidString(s) || len(s) > 100 || strings.ContainsAny(pattern, "\\[({") {
+			return // the engines differ in rare syntax
+		}
+		c.Arena.Reset()
+		fast, err := call(t, c, "regex_match", value.String(s), value.String(pattern))
+		if err != nil {
+			return
+		}
+		slow, err := call(t, c, "regex_match", value.String(s), value.String("(?=|x)(?:"+pattern+")"))
+		if err == nil {
+			require.Equal(t, fast.AsBool(), slow.AsBool(), "%q in %q", pattern, s)
+		}
 	})
 }
 

@@ -15,7 +15,7 @@ func regexFunctions() []Function {
 	return []Function{
 		{
 			Name: "regex_match", Args: params("s", Text, "pattern", String), Min: 2, Pure: true, Call: regexMatch,
-			Doc:      "Whether a regular expression matches anywhere in s. Perl's syntax with look-around and back-references; possessive quantifiers, recursion and callouts are not known.",
+			Doc:      `Whether a regular expression matches anywhere in s. Perl's syntax with look-around, back-references, atomic groups and possessive quantifiers; recursion and \K are not known.`,
 			Examples: []Example{{Expr: `regex_match('a23', '^\d+$')`, Result: "false"}, {Expr: "regex_match('a1', 'a(?=1)')", Result: "true"}, {Expr: "regex_match('abc', '(')", Error: true}},
 		},
 		{
@@ -56,7 +56,7 @@ func compileRegex(pattern string, timeout time.Duration) (*regex, error) {
 			return r, nil
 		}
 	}
-	r.slow, err = regexp2.Compile(endAnchors(pattern), regexp2.RE2)
+	r.slow, err = regexp2.Compile(fromPCRE(pattern), regexp2.RE2)
 	if err != nil {
 		if r.fast != nil {
 			return r, nil
@@ -87,38 +87,6 @@ func inspect(re *syntax.Regexp) (nullable, dollar bool) {
 		return re.Min == 0 || all, dollar
 	}
 	return all, dollar
-}
-
-// endAnchors rewrites $ and \Z of a pattern to what they mean in PCRE, for an
-// engine that takes them for the very end of the text.
-func endAnchors(pattern string) string {
-	const end = `(?=\n?\z)`
-	if strings.Contains(pattern, "(?m") || strings.Contains(pattern, "(?im") || strings.Contains(pattern, "(?sm") {
-		return pattern
-	}
-	var b strings.Builder
-	class := false
-	for i := 0; i < len(pattern); i++ {
-		c := pattern[i]
-		switch {
-		case c == '\\' && i+1 < len(pattern):
-			i++
-			if pattern[i] == 'Z' && !class {
-				b.WriteString(end)
-				continue
-			}
-			b.WriteByte(c)
-		case c == '[':
-			class = true
-		case c == ']':
-			class = false
-		case c == '$' && !class:
-			b.WriteString(end)
-			continue
-		}
-		b.WriteByte(pattern[i])
-	}
-	return b.String()
 }
 
 // regex returns the compiled pattern.
