@@ -148,7 +148,7 @@ func TestTLS(t *testing.T) {
 	b := serve(t, tls.NewListener(ln, ca.serverTLS()))
 	cfg := netConfig("mqtts://localhost:" + port)
 	cfg.CAFile = ca.file
-	roundTrip(t, b, cfg)
+	require.NoError(t, roundTrip(t, b, cfg).Close(t.Context()))
 
 	cfg.CAFile = other.file
 	require.ErrorContains(t, openFails(t, cfg), "unknown authority")

@@ -219,7 +219,7 @@ func (l *link) disconnectPacket() *paho.Disconnect {
 }
 
 // up is called when the broker has accepted the connection.
-func (l *link) up(_ *autopaho.ConnectionManager, ca *paho.Connack) {
+func (l *link) up(manager *autopaho.ConnectionManager, ca *paho.Connack) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	l.mu.Lock()
 	st := &l.status
@@ -239,7 +239,7 @@ func (l *link) up(_ *autopaho.ConnectionManager, ca *paho.Connack) {
 	l.logUp(ca, first)
 	l.changed()
 	if !keep {
-		l.work.Go(func() { l.subscribe(ctx, c) })
+		l.work.Go(func() { l.subscribe(ctx, manager, c) })
 	}
 }
 

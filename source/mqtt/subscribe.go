@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
 )
 
@@ -15,9 +16,9 @@ const maxFilters = 8
 
 // subscribe makes the link's subscriptions on connection c and tries refused ones
 // again until the connection is lost.
-func (l *link) subscribe(ctx context.Context, c *conn) {
+func (l *link) subscribe(ctx context.Context, manager *autopaho.ConnectionManager, c *conn) {
 	for attempt := 1; ; attempt++ {
-		err := l.subscribeAll(ctx)
+		err := l.subscribeAll(ctx, manager)
 		if ctx.Err() != nil {
 			return
 		}
@@ -44,14 +45,14 @@ func (l *link) subscribe(ctx context.Context, c *conn) {
 	}
 }
 
-func (l *link) subscribeAll(ctx context.Context) error {
+func (l *link) subscribeAll(ctx context.Context, manager *autopaho.ConnectionManager) error {
 	for rest := l.subs; len(rest) > 0; {
 		// A subscription identifier is for a whole packet.
 		n := 1
 		for n < len(rest) && n < maxFilters && rest[n].ID == rest[0].ID {
 			n++
 		}
-		if err := l.subscribeSome(ctx, rest[:n]); err != nil {
+		if err := l.subscribeSome(ctx, manager, rest[:n]); err != nil {
 			return err
 		}
 		rest = rest[n:]
@@ -59,7 +60,7 @@ func (l *link) subscribeAll(ctx context.Context) error {
 	return nil
 }
 
-func (l *link) subscribeSome(ctx context.Context, subs []Subscription) error {
+func (l *link) subscribeSome(ctx context.Context, manager *autopaho.ConnectionManager, subs []Subscription) error {
 	req := &paho.Subscribe{}
 	if id := subs[0].ID; id > 0 {
 		req.Properties = &paho.SubscribeProperties{SubscriptionIdentifier: &id}
@@ -70,7 +71,7 @@ func (l *link) subscribeSome(ctx context.Context, subs []Subscription) error {
 			RetainAsPublished: s.RetainAsPublished, RetainHandling: s.RetainHandling,
 		})
 	}
-	ack, err := l.manager.Subscribe(ctx, req)
+	ack, err := manager.Subscribe(ctx, req)
 	st := l.snapshot()
 	if errors.Is(err, paho.ErrInvalidArguments) {
 		// The broker announced that it cannot: paho has not even asked it.
