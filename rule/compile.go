@@ -44,8 +44,10 @@ func compile(name, sql string, engine *Engine, late bool) (*program, error) {
 	if len(c.errs) > 0 {
 		return nil, &faults{c.errs}
 	}
-	c.postpone(c.prog.fields)
-	c.postpone(c.prog.do)
+	c.prog.fields = c.postpone(c.prog.fields)
+	if c.prog.do != nil {
+		c.prog.do = c.postpone(c.prog.do)
+	}
 	return c.prog, nil
 }
 
@@ -280,22 +282,30 @@ func (c *compiler) docExpr(doc int, steps []step) *docExpr {
 	return e
 }
 
-// postpone finds the fields that are places in a document and that no expression
-// reads: the row takes them from there, as they are written.
-func (c *compiler) postpone(list []assignment) {
-	for i := range list {
-		a := &list[i]
-		x, ok := a.expr.(*docExpr)
-		if !ok || x.rest != nil || a.steps != nil || c.reads[[2]int{a.frame, a.slot}] || writes(list, a.slot) > 1 {
+// postpone finds the fields that no expression reads and that are places in a
+// document: the row takes them from there, as they are written. Columns of the
+// event that are selected as themselves it takes from the event, so that those
+// fields fall away.
+func (c *compiler) postpone(list []assignment) []assignment {
+	kept := list[:0:0]
+	for _, a := range list {
+		if c.reads[[2]int{a.frame, a.slot}] || a.steps != nil || writes(list, a.slot) > 1 || c.prog.foreach && a.slot == c.prog.items && a.frame == frameSelect {
+			kept = append(kept, a)
 			continue
 		}
-		for j := range c.prog.row.columns {
-			col := &c.prog.row.columns[j]
-			if col.kind == fromSlot && col.frame == a.frame && col.slot == a.slot && !col.orSlot {
+		switch x := a.expr.(type) {
+		case *docExpr:
+			if col := c.prog.row.slot(a.frame, a.slot); col != nil && !col.orSlot && x.rest == nil {
 				col.doc, a.postponed = x.at, x.at
 			}
+		case *columnExpr:
+			if c.prog.row.slot(a.frame, a.slot) == nil {
+				continue
+			}
 		}
+		kept = append(kept, a)
 	}
+	return kept
 }
 
 // writes counts the fields that write a slot.

@@ -26,6 +26,8 @@ type rowColumn struct {
 	frame  int
 	slot   int
 	column column
+	// always: the row has the column also when the event has not.
+	always bool
 	// orSlot: the value is the event's when it has the column, else the slot's.
 	orSlot bool
 	// doc is set when the slot is not filled, since the value is taken from the
@@ -96,6 +98,10 @@ func (s *rowShape) addFrame(f *frame) {
 }
 
 func (s *rowShape) addSlot(name string, f *frame, d *slot) {
+	if d.same && !d.hidden {
+		s.add(rowColumn{name: name, kind: fromEvent, column: columnOf(name), always: true})
+		return
+	}
 	s.add(rowColumn{name: name, kind: fromSlot, frame: f.id, slot: d.index, column: columnOf(name), orSlot: d.hidden})
 }
 
@@ -114,6 +120,16 @@ func (s *rowShape) sort() {
 func (s *rowShape) find(name string) (int, bool) {
 	i := sort.Search(len(s.columns), func(i int) bool { return s.columns[i].name >= name })
 	return i, i < len(s.columns) && s.columns[i].name == name
+}
+
+// slot returns the column whose value is in a slot, nil for none.
+func (s *rowShape) slot(frame, slot int) *rowColumn {
+	for i := range s.columns {
+		if c := &s.columns[i]; c.kind == fromSlot && c.frame == frame && c.slot == slot {
+			return c
+		}
+	}
+	return nil
 }
 
 func sortedNames(f *frame) []string {
@@ -141,7 +157,8 @@ func (w *Row) get(c *rowColumn) (value.Value, bool) {
 	case fromItem:
 		return w.r.item, true
 	case fromEvent:
-		return w.r.lookup(c.column)
+		v, ok := w.r.lookup(c.column)
+		return v, ok || c.always
 	default:
 		if c.orSlot {
 			if v, ok := w.r.lookup(c.column); ok {
