@@ -21,7 +21,7 @@ type conn struct {
 	writeFor time.Duration
 	close    sync.Once
 
-	connected atomic.Bool // the server knows the client and will disconnect it
+	connected atomic.Bool // it has a session
 
 	// Set while the client connects, before anything else uses them.
 	client   Client
@@ -97,20 +97,12 @@ func (c *conn) Close() (err error) {
 	return err
 }
 
-// closeUnconnected closes a connection that has no session yet: the server would
-// wait for it.
-func (c *conn) closeUnconnected() {
-	if !c.connected.Load() {
-		_ = c.Close()
-	}
-}
-
 // outbound keeps to a subscriber's receive maximum (MQTT 5.0, section 4.9): it
 // holds QoS 1 and 2 messages back while as many are unacknowledged.
 //
 // The server has a window of its own, but messages that it holds back leave it
-// out of order and are then forgotten, until it stalls. So it is told that the
-// window is wide open and the frames are held here, in order.
+// out of order and are then forgotten, until it stalls. So the server is told
+// that there is no window, and the frames are held here, in order.
 type outbound struct {
 	window int // 0 until CONNECT
 	used   int

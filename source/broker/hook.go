@@ -83,13 +83,15 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	// Outbound topic aliases would be lost with the message that is dropped
 	// from a full queue.
 	cl.Properties.Props.TopicAliasMaximum = 0
-	// The window is kept by conn; see outbound.
+	// The window is kept by conn; see outbound. With a send quota of 0 the
+	// server neither holds messages back nor looks for such messages, which
+	// it does with a lock that it takes twice and thus may never get.
 	c.out.window = math.MaxUint16
 	if cl.Properties.ProtocolVersion == 5 && pk.Properties.ReceiveMaximum > 0 {
 		c.out.window = int(pk.Properties.ReceiveMaximum)
 	}
-	cl.Properties.Props.ReceiveMaximum = math.MaxUint16
-	cl.State.Inflight.ResetSendQuota(math.MaxUint16)
+	cl.Properties.Props.ReceiveMaximum = 0 // also of an inherited session
+	cl.State.Inflight.ResetSendQuota(0)
 	return nil
 }
 
@@ -119,8 +121,7 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
 	if old, ok := h.src.server.Clients.Get(cl.ID); ok && !pk.Connect.Clean {
 		renumber(old.State.Inflight)
 	}
-	h.src.endWillDelay(cl.ID, pk.Connect.Clean)
-	c.session = h.src.openSession(cl.ID, pk.Connect.Clean)
+	h.src.openSession(c, pk.Connect.Clean)
 }
 
 // renumber makes the server send what a subscriber has not acknowledged in its
@@ -136,7 +137,6 @@ func renumber(in *mqtt.Inflight) {
 
 // OnSessionEstablished is called when the client has got its CONNACK.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
-	cl.State.Inflight.ResetSendQuota(math.MaxUint16) // also of an inherited session
 	c := connOf(cl)
 	h.src.log.Debug("broker client connected", "client", c.client.ID, "peer", c.client.PeerName)
 	h.src.emitConnected(c)
@@ -275,17 +275,22 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 // OnACLCheck implements mqtt.Hook.
 func (h *hook) OnACLCheck(_ *mqtt.Client, name string, _ bool) bool { return name != deniedFilter }
 
-// openSession returns the client's session, a new one if it has none or wants a
+// openSession gives c the client's session, a new one if it has none or wants a
 // clean start.
-func (s *Source) openSession(id string, clean bool) *session {
+func (s *Source) openSession(c *conn, clean bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if have := s.sessions[id]; have != nil && !clean {
-		return have
+	due := s.wills.take(c.client.ID, clean)
+	have := s.sessions[c.client.ID]
+	if have == nil || clean {
+		have = new(session)
+		s.sessions[c.client.ID] = have
 	}
-	fresh := new(session)
-	s.sessions[id] = fresh
-	return fresh
+	have.owner = c
+	c.session = have
+	s.mu.Unlock()
+	if due != nil {
+		s.sendWill(due)
+	}
 }
 
 // closeSession forgets a session, unless another has taken its place.

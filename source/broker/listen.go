@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"time"
@@ -15,6 +16,7 @@ type listener struct {
 	net.Listener
 	src *Source
 	endpoint
+	served chan struct{} // closed when nothing is accepted any more
 }
 
 func (s *Source) listen(l Listener) (*listener, error) {
@@ -37,7 +39,7 @@ func (s *Source) listen(l Listener) (*listener, error) {
 	if e.scheme == "ws" || e.scheme == "wss" {
 		ln = listenWebSocket(ln, e.path)
 	}
-	return &listener{Listener: ln, src: s, endpoint: e}, nil
+	return &listener{Listener: ln, src: s, endpoint: e, served: make(chan struct{})}, nil
 }
 
 // removeStaleSocket removes the file of a Unix socket that nobody listens on any
@@ -61,8 +63,42 @@ func (l *listener) url() string {
 	return l.scheme + "://" + l.Addr().String() + l.path
 }
 
-// forServer wraps the listener for the server, under a name of its own.
-func (l *listener) forServer() listeners.Listener { return listeners.NewNet(l.url(), l) }
+// serverListener is the listener as the server wants it. Closing it does not
+// disconnect the clients, which Source.Close does: the server takes a lock twice
+// for that, and may never get it when a client leaves at the same time.
+type serverListener struct{ *listener }
+
+// ID implements listeners.Listener.
+func (l serverListener) ID() string { return l.url() }
+
+// Address implements listeners.Listener.
+func (l serverListener) Address() string { return l.Addr().String() }
+
+// Protocol implements listeners.Listener.
+func (l serverListener) Protocol() string { return l.scheme }
+
+// Init implements listeners.Listener.
+func (l serverListener) Init(*slog.Logger) error { return nil }
+
+// Close implements listeners.Listener.
+func (l serverListener) Close(listeners.CloseFn) {}
+
+// Serve implements listeners.Listener. It returns when the listener is closed.
+func (l serverListener) Serve(establish listeners.EstablishFn) {
+	defer close(l.served)
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		l.src.serving.Go(func() {
+			if err := establish(l.ID(), c); err != nil {
+				l.src.log.Debug("broker connection ended", "peer", c.RemoteAddr().String(), "error", err)
+			}
+			_ = c.Close()
+		})
+	}
+}
 
 // Accept waits for the next connection that is within the limits. An error of
 // the moment, such as too many open files, is waited out: the server would stop

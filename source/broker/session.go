@@ -10,6 +10,8 @@ import (
 // messages that it has sent and not released. A message that is sent again after
 // a reconnect is thus not handed out twice.
 type session struct {
+	owner *conn // the connection that has it, or had it last; guarded by Source.mu
+
 	mu   sync.Mutex
 	qos2 map[uint16]*received
 }

@@ -9,8 +9,10 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/sluiceio/sluice/bridge"
 )
@@ -23,9 +25,11 @@ type Source struct {
 	queue  *queue
 	server *mqtt.Server
 	conns  conns
-	tasks  sync.WaitGroup // short-lived goroutines: acknowledgements, wills
-	ctx    context.Context
-	cancel context.CancelFunc
+	tasks  sync.WaitGroup // goroutines that write acknowledgements
+
+	serving sync.WaitGroup // a goroutine for each connection
+	ctx     context.Context
+	cancel  context.CancelFunc
 
 	flushed chan struct{} // closed when Close has written the last acknowledgements
 
@@ -60,6 +64,7 @@ func New(cfg Config) (*Source, error) {
 		flushed:  make(chan struct{}),
 		queue:    newQueue(cfg.QueueMessages, cfg.QueueBytes),
 		sessions: make(map[string]*session),
+		wills:    make(wills),
 		conns:    conns{open: make(map[*conn]struct{}), byHost: make(map[string]int)},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -116,7 +121,7 @@ func (s *Source) Open(context.Context) error {
 		return fail(err)
 	}
 	for _, l := range opened {
-		if err := server.AddListener(l.forServer()); err != nil {
+		if err := server.AddListener(serverListener{l}); err != nil {
 			return fail(err)
 		}
 	}
@@ -184,23 +189,45 @@ func (s *Source) Close(ctx context.Context) error {
 	if s.server == nil {
 		return nil
 	}
-	s.conns.each(func(c *conn) { c.acks.close() })
 	done := make(chan error, 1)
-	go func() {
-		s.tasks.Wait()
-		close(s.flushed)
-		s.conns.each((*conn).closeUnconnected)
-		done <- s.server.Close()
-	}()
+	go func() { done <- s.shutDown() }()
 	select {
 	case err := <-done:
-		s.conns.closeAll()
 		return err
 	case <-ctx.Done():
 		s.conns.closeAll()
-		return errors.Join(ctx.Err(), <-done)
+	}
+	select { // nothing waits for a client any more
+	case err := <-done:
+		return errors.Join(ctx.Err(), err)
+	case <-time.After(closeGrace):
+		return fmt.Errorf("broker: some connections did not end: %w", ctx.Err())
 	}
 }
+
+// shutDown ends all connections, once the acknowledgements are written.
+func (s *Source) shutDown() error {
+	for _, l := range s.listeners {
+		_ = l.Listener.Close()
+		<-l.served
+	}
+	s.conns.each(func(c *conn) { c.acks.close() })
+	s.tasks.Wait()
+	close(s.flushed)
+	s.conns.each(func(c *conn) {
+		if c.connected.Load() {
+			_ = s.server.DisconnectClient(c.server, packets.ErrServerShuttingDown)
+		}
+		_ = c.Close()
+	})
+	err := s.server.Close()
+	s.serving.Wait()
+	return err
+}
+
+// closeGrace is how long Close waits for goroutines to end whose connections it
+// has closed because its context was done.
+const closeGrace = 5 * time.Second
 
 // Stats are counts since the source was created, and its state.
 type Stats struct {

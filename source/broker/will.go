@@ -41,54 +41,53 @@ func (c *conn) takeWill(cl *mqtt.Client, pk packets.Packet) {
 // publishWill publishes the will of a client whose connection ended without a
 // DISCONNECT packet, now or after its delay.
 func (s *Source) publishWill(c *conn) {
-	if c.will == nil || s.ctx.Err() != nil {
-		return
-	}
-	if c.willWait == 0 {
+	if c.will != nil && s.ctx.Err() == nil && (c.willWait == 0 || s.willDue(c)) {
 		s.sendWill(c)
-		return
 	}
+}
+
+// willDue reports whether a will with a delay is due at once, because its session
+// has ended. It is void when the session has another connection by now; else it
+// is due after its delay.
+func (s *Source) willDue(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ctx.Err() != nil {
-		return
-	}
-	if s.wills == nil {
-		s.wills = make(wills)
+	switch current := s.sessions[c.client.ID]; {
+	case current != c.session:
+		return true
+	case current.owner != c, s.ctx.Err() != nil:
+		return false
 	}
 	w := &delayedWill{c: c}
 	w.timer = time.AfterFunc(c.willWait, func() {
-		if s.takeWillDelay(c.client.ID, w) {
+		s.mu.Lock()
+		due := s.wills[c.client.ID] == w
+		if due {
+			delete(s.wills, c.client.ID)
+		}
+		s.mu.Unlock()
+		if due {
 			s.sendWill(c)
 		}
 	})
 	s.wills[c.client.ID] = w
+	return false
 }
 
-// takeWillDelay removes a delayed will and reports whether it was there.
-func (s *Source) takeWillDelay(id string, which *delayedWill) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w, ok := s.wills[id]; !ok || which != nil && w != which {
-		return false
-	}
-	delete(s.wills, id)
-	return true
-}
-
-// endWillDelay is called when the client is back. Its will is void, unless it
-// starts a new session: then the old one has ended, and the will is due.
-func (s *Source) endWillDelay(id string, clean bool) {
-	s.mu.Lock()
-	w := s.wills[id]
-	s.mu.Unlock()
-	if w == nil || !s.takeWillDelay(id, w) {
-		return
+// take removes the client's delayed will. The client is back, which makes its
+// will void, unless it starts a new session: then the old one has ended, and the
+// will that is returned is due. s.mu must be held.
+func (ws wills) take(id string, clean bool) *conn {
+	w := ws[id]
+	if w == nil {
+		return nil
 	}
 	w.timer.Stop()
-	if clean {
-		s.sendWill(w.c)
+	delete(ws, id)
+	if !clean {
+		return nil
 	}
+	return w.c
 }
 
 func (s *Source) sendWill(c *conn) {
