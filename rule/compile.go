@@ -51,8 +51,14 @@ func compile(name, sql string, engine *Engine, late bool) (*program, error) {
 	return c.prog, nil
 }
 
+// maxFaults is how many faults of a statement are reported.
+const maxFaults = 20
+
 // refuse records a fault.
 func (c *compiler) refuse(span sqlparse.Span, msg, hint string) {
+	if len(c.errs) == maxFaults {
+		return
+	}
 	c.errs = append(c.errs, &SyntaxError{sqlparse.NewError(c.sql, span, msg, hint)})
 }
 

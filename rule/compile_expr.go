@@ -115,8 +115,9 @@ func (c *compiler) fold(x sqlparse.Expr, e expr, operands ...expr) expr {
 	if err != nil {
 		return c.refuseOrFail(x.Pos(), err.Error(), "")
 	}
-	c.prog.folded = append(c.prog.folded, sqlparse.Format(x)+" = "+string(value.AppendJSON(nil, v)))
-	return &constant{v.Clone()}
+	v = v.Clone()
+	c.prog.fold(x, v)
+	return &constant{v}
 }
 
 // scratch returns a run for what is computed at compile time.

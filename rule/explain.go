@@ -3,6 +3,8 @@ package rule
 import (
 	"fmt"
 	"strings"
+
+	"github.com/sluiceio/sluice/internal/sqlparse"
 )
 
 // Explain describes the compiled rule for people: what triggers it, which places
@@ -15,7 +17,11 @@ func (r *Rule) Explain() string {
 	section(&b, "triggers", p.filters...)
 	section(&b, "payload", p.payloadUse()...)
 	section(&b, "item", p.paths[docItem].text...)
-	section(&b, "constants", p.folded...)
+	folded := make([]string, 0, len(p.folded))
+	for _, f := range p.folded {
+		folded = append(folded, shorten(sqlparse.Format(f.x))+" = "+show(f.v))
+	}
+	section(&b, "constants", folded...)
 	columns := make([]string, 0, len(p.row.columns))
 	for i := range p.row.columns {
 		columns = append(columns, p.row.columns[i].describe())

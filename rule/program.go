@@ -37,8 +37,23 @@ type program struct {
 	slots [2]int
 	runs  sync.Pool
 
-	folded   []string // expressions that were computed at compile time
+	folded   []foldedExpr
 	warnings []*SyntaxError
+}
+
+// foldedExpr is an expression that was computed at compile time.
+type foldedExpr struct {
+	x sqlparse.Expr
+	v value.Value
+}
+
+// fold notes an expression; its parts are of no interest any more.
+func (p *program) fold(x sqlparse.Expr, v value.Value) {
+	n := len(p.folded)
+	for n > 0 && p.folded[n-1].x.Pos().Start >= x.Pos().Start {
+		n--
+	}
+	p.folded = append(p.folded[:n], foldedExpr{x, v})
 }
 
 // assignment is an entry of a select list: a value and where it goes.

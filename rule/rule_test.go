@@ -189,6 +189,24 @@ func TestNewReportsEverything(t *testing.T) {
 	require.Error(t, rule.Config{}.Validate())
 }
 
+// TestLongStatements compiles the longest statements of their kind: time and memory
+// must not grow with the square of the length.
+func TestLongStatements(t *testing.T) {
+	t.Parallel()
+	for _, sql := range []string{
+		"SELECT 1" + strings.Repeat("+1", 30_000) + " AS x FROM t",
+		"SELECT topic FROM t WHERE true" + strings.Repeat(" AND qos=1", 6_000),
+		"SELECT qos" + strings.Repeat("+qos", 15_000) + " AS x FROM t",
+		"SELECT -" + strings.Repeat("(", 150) + "qos" + strings.Repeat(")", 150) + " AS x FROM t",
+	} {
+		r := newRule(t, sql, rule.Action{})
+		require.NoError(t, r.Apply(new(bridge.Batch), message("{}")))
+		require.NotEmpty(t, r.Explain())
+	}
+	_, err := rule.New(rule.Config{SQL: "SELECT f()" + strings.Repeat(",f()", 15_000) + " FROM t"})
+	require.Len(t, rule.SyntaxErrors(err), 20)
+}
+
 func TestLateChecks(t *testing.T) {
 	t.Parallel()
 	engine, err := rule.NewEngine(rule.EngineConfig{LateChecks: true})
