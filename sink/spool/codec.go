@@ -1,0 +1,195 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/sluiceio/sluice/bridge"
+)
+
+// A chunk is the unit that lies under one key of a segment:
+//
+//	header  crc u32 | seq u64 | count u32 | appended i64 (Unix time, ns)
+//	frame   crc u32 | length u32 | body            count times
+//
+// Numbers are big endian. The checksums, CRC-32C, cover what follows them in the
+// header or frame. The body of a record is
+//
+//	flags byte | dest | key | hash key | topic | rule | attributes | data
+//
+// where a text is its length and its bytes, a byte slice that may be nil has its
+// length plus one (0: nil), attributes are their number and then names and
+// values, lengths are uvarints, and data goes on to the end.
+const (
+	headerSize = 4 + 8 + 4 + 8
+	frameSize  = 4 + 4
+	// chunkSize is how large chunks grow. Two make a leaf of the store's tree
+	// of just less than four pages; larger ones are written again more often
+	// than needed, because the store rewrites its last leaf with each commit.
+	chunkSize = 8000
+	keySize   = 8 + 4
+
+	flagOptional = 1
+)
+
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+	errDamaged = errors.New("damaged")
+)
+
+// chunkKey orders chunks by their first record; the count tells how many are
+// lost when the chunk cannot be read.
+func chunkKey(seq uint64, count int) []byte {
+	k := make([]byte, 0, keySize)
+	k = binary.BigEndian.AppendUint64(k, seq)
+	return binary.BigEndian.AppendUint32(k, uint32(count)) //nolint:gosec // a chunk has few records
+}
+
+func parseChunkKey(k []byte) (seq uint64, count int, ok bool) {
+	if len(k) != keySize {
+		return 0, 0, false
+	}
+	return binary.BigEndian.Uint64(k), int(binary.BigEndian.Uint32(k[8:])), true
+}
+
+// putHeader completes a chunk that was begun with headerSize free bytes.
+func putHeader(chunk []byte, seq uint64, count int, now time.Time) {
+	binary.BigEndian.PutUint64(chunk[4:], seq)
+	binary.BigEndian.PutUint32(chunk[12:], uint32(count))          //nolint:gosec // a chunk has few records
+	binary.BigEndian.PutUint64(chunk[16:], uint64(now.UnixNano())) //nolint:gosec // read back as it was
+	binary.BigEndian.PutUint32(chunk, crc32.Checksum(chunk[4:headerSize], castagnoli))
+}
+
+// appendFrame appends a record with its frame.
+func appendFrame(dst []byte, r *bridge.Record) []byte {
+	at := len(dst)
+	dst = append(dst, make([]byte, frameSize)...)
+	dst = appendRecord(dst, r)
+	frame := dst[at:]
+	binary.BigEndian.PutUint32(frame[4:], uint32(len(frame)-frameSize)) //nolint:gosec // checked in Write
+	binary.BigEndian.PutUint32(frame, crc32.Checksum(frame[4:], castagnoli))
+	return dst
+}
+
+// readChunk calls yield for every record of a chunk that is intact and returns
+// when the chunk was appended and how many records were. The records refer to
+// the chunk's memory.
+func readChunk(key, chunk []byte, yield func(*bridge.Record)) (appended time.Time, intact int) {
+	seq, count, ok := parseChunkKey(key)
+	if !ok || len(chunk) < headerSize ||
+		binary.BigEndian.Uint32(chunk) != crc32.Checksum(chunk[4:headerSize], castagnoli) ||
+		binary.BigEndian.Uint64(chunk[4:]) != seq || int(binary.BigEndian.Uint32(chunk[12:])) != count {
+		return time.Time{}, 0
+	}
+	appended = time.Unix(0, int64(binary.BigEndian.Uint64(chunk[16:]))) //nolint:gosec // as it was written
+	for rest := chunk[headerSize:]; len(rest) >= frameSize; {
+		length := int(binary.BigEndian.Uint32(rest[4:]))
+		if length > len(rest)-frameSize {
+			break // the length is damaged; nobody knows where the next frame is
+		}
+		frame := rest[:frameSize+length]
+		rest = rest[len(frame):]
+		var r bridge.Record
+		if binary.BigEndian.Uint32(frame) == crc32.Checksum(frame[4:], castagnoli) &&
+			decodeRecord(frame[frameSize:], &r) == nil && intact < count {
+			intact++
+			yield(&r)
+		}
+	}
+	return appended, intact
+}
+
+func appendRecord(dst []byte, r *bridge.Record) []byte {
+	var flags byte
+	if r.Optional {
+		flags |= flagOptional
+	}
+	dst = append(dst, flags)
+	dst = appendText(dst, r.Dest)
+	dst = appendBytes(dst, r.Key)
+	dst = appendBytes(dst, r.HashKey)
+	dst = appendText(dst, r.Topic)
+	dst = appendText(dst, r.Rule)
+	dst = binary.AppendUvarint(dst, uint64(len(r.Attrs)))
+	for i := range r.Attrs {
+		dst = appendText(dst, r.Attrs[i].Name)
+		dst = appendBytes(dst, r.Attrs[i].Value)
+	}
+	return append(dst, r.Data...)
+}
+
+func appendText(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func appendBytes(dst, b []byte) []byte {
+	if b == nil {
+		return append(dst, 0)
+	}
+	return append(binary.AppendUvarint(dst, uint64(len(b))+1), b...)
+}
+
+// decodeRecord sets r to what body holds; its byte slices refer to body.
+func decodeRecord(body []byte, r *bridge.Record) error {
+	d := decoder{rest: body}
+	flags := d.take(1)
+	r.Dest = string(d.text())
+	r.Key, r.HashKey = d.bytes(), d.bytes()
+	r.Topic, r.Rule = string(d.text()), string(d.text())
+	n := d.uvarint()
+	if n > uint64(len(d.rest)) { // each takes two bytes at least
+		d.err = errDamaged
+	}
+	if d.err == nil && n > 0 {
+		r.Attrs = make([]bridge.Attr, n)
+		for i := range r.Attrs {
+			r.Attrs[i] = bridge.Attr{Name: string(d.text()), Value: d.bytes()}
+		}
+	}
+	if d.err != nil {
+		return fmt.Errorf("record of %d bytes: %w", len(body), d.err)
+	}
+	r.Optional = flags[0]&flagOptional != 0
+	r.Data = d.rest
+	return nil
+}
+
+// decoder reads a body; after an error it returns empty values.
+type decoder struct {
+	rest []byte
+	err  error
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.rest)
+	if n <= 0 {
+		d.err, d.rest = errDamaged, nil
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+func (d *decoder) take(n uint64) []byte {
+	if d.err != nil || n > uint64(len(d.rest)) {
+		d.err, d.rest = errDamaged, nil
+		return nil
+	}
+	b := d.rest[:n:n]
+	d.rest = d.rest[n:]
+	return b
+}
+
+func (d *decoder) text() []byte { return d.take(d.uvarint()) }
+
+func (d *decoder) bytes() []byte {
+	n := d.uvarint()
+	if n == 0 {
+		return nil
+	}
+	return d.take(n - 1)
+}

@@ -1,0 +1,84 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// Mode says what a record on disk survives.
+type Mode uint8
+
+const (
+	// Durable syncs to the disk before a write returns: records survive a
+	// crash of the program, of the machine, and a loss of power.
+	Durable Mode = iota
+	// Volatile leaves it to the operating system when to write: records
+	// survive a crash of the program, but not of the machine.
+	Volatile
+)
+
+// String returns "durable" or "volatile".
+func (m Mode) String() string {
+	if m == Volatile {
+		return "volatile"
+	}
+	return "durable"
+}
+
+const (
+	defaultMaxBytes = 4 << 30
+	minMaxBytes     = 1 << 20
+	maxSegment      = 64 << 20
+)
+
+// Config describes a Buffer.
+type Config struct {
+	// Dir is the directory of the files, which is created if need be. It
+	// belongs to one Buffer of one process at a time. Required.
+	Dir string
+	// Logger gets what an operator should know. Default slog.Default().
+	Logger *slog.Logger
+	// MaxBytes bounds the files. When it is reached, writes are refused as
+	// throttled until the real sink has caught up, so that the queue in front
+	// of the buffer fills and the source feels it. Default 4 GiB; at least
+	// 1 MiB. One transaction may exceed it.
+	MaxBytes int64
+	// Mode says what a record on disk survives. Default Durable.
+	Mode Mode
+	// Name is the key of the buffer's source in the pipeline's configuration.
+	// Default "buffer".
+	Name string
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Dir == "" {
+		errs = append(errs, errors.New("Dir: a directory is needed"))
+	}
+	if c.MaxBytes != 0 && c.MaxBytes < minMaxBytes {
+		errs = append(errs, fmt.Errorf("MaxBytes: %d is less than %d", c.MaxBytes, minMaxBytes))
+	}
+	if c.Mode > Volatile {
+		errs = append(errs, fmt.Errorf("Mode: unknown mode %d", c.Mode))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = defaultMaxBytes
+	}
+	if c.Name == "" {
+		c.Name = "buffer"
+	}
+	return c
+}
+
+// segmentBytes is the size at which the next segment is begun: small enough
+// that a record which waits long does not hold much of the quota.
+func (c Config) segmentBytes() int64 { return min(maxSegment, c.MaxBytes/16) }

@@ -1,0 +1,45 @@
+package spool
+
+// Stats is a snapshot of a Buffer's counters. They count records since Open
+// unless said otherwise.
+type Stats struct {
+	// Appended counts records written to disk.
+	Appended uint64 `json:"appended"`
+	// HandedOut counts records read by the source, Settled those of them that
+	// need not be kept.
+	HandedOut uint64 `json:"handed_out"`
+	Settled   uint64 `json:"settled"`
+	// Pending is how many records are in the buffer now, those of earlier
+	// runs included.
+	Pending uint64 `json:"pending"`
+
+	// Refused counts records refused at the quota, each time they came.
+	Refused uint64 `json:"refused"`
+	// Commits counts transactions, FailedCommits those that failed.
+	Commits       uint64 `json:"commits"`
+	FailedCommits uint64 `json:"failed_commits"`
+	// DamagedRecords counts records that were skipped because of damage, as
+	// far as what is left of them tells, and DamagedFiles the files that could
+	// not be read at all.
+	DamagedRecords uint64 `json:"damaged_records"`
+	DamagedFiles   uint64 `json:"damaged_files"`
+
+	// Bytes is the size of all Files, MaxBytes their bound.
+	Bytes    int64 `json:"bytes"`
+	Files    int   `json:"files"`
+	MaxBytes int64 `json:"max_bytes"`
+}
+
+// Stats returns a consistent snapshot.
+func (b *Buffer) Stats() Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.stats
+	s.Settled = b.done.Load()
+	s.Pending = b.recovered + s.Appended - s.Settled - s.DamagedRecords
+	s.MaxBytes, s.Files = b.cfg.MaxBytes, len(b.segments)
+	for _, seg := range b.segments {
+		s.Bytes += seg.size
+	}
+	return s
+}
