@@ -136,7 +136,7 @@ func TestArraysAndMaps(t *testing.T) {
 		`last(nums)`: "3", `contains([2], mixed)`: "true", `contains(1.0, nums)`: "false", `contains(nil, mixed)`: "true",
 		`map_get('b.c.d', obj)`: "[1]", `map_get('b.x', obj, 'no')`: `"no"`, `map_get('x.y', obj)`: "undefined", `mget('x.y', obj)`: "7", `map_get('a', nums)`: "undefined", `map_get('a', 'no json', 0)`: "0", `map_get('a.b', obj, 0)`: "0", `map_get(1, obj)`: "error: not integer",
 		`map_put('b.n', 1, obj)`: `{"a":1,"b":{"c":"{\"d\":[1]}","n":1},"x.y":7}`, `map_put('b.c.d', 1, obj)`: `{"a":1,"b":{"c":{"d":1}},"x.y":7}`, `map_put('a', 1, '{"b":2}')`: `{"a":1}`, `map_put('a.b', 1, nil)`: `{"a":{"b":1}}`,
-		`mput('x.y', 8, '{"x.y":7}')`: `{"x.y":8}`, `mput(true, 1, map_new())`: `{"true":1}`, `mget(nums, obj)`: "undefined", `mget('z', obj, 9)`: "9", `mget('a', 'x')`: "error: invalid JSON",
+		`mput('x.y', 8, '{"x.y":7}')`: `{"x.y":8}`, `mput(true, 1, map_new())`: `{"true":1}`, `mget(['b', 'c', 'd'], obj)`: "[1]", `mget(['b', 'x'], obj, 0)`: "0", `mget(5, obj)`: "error: not integer", `mput(['b', 'n'], 1, '{"b":{"c":2}}')`: `{"b":{"c":2,"n":1}}`, `mget('z', obj, 9)`: "9", `mget('a', 'x')`: "error: invalid JSON",
 		`map_keys(obj)`: `["a","b","x.y"]`, `map_values('{"b":1,"a":[]}')`: "[[],1]", `map_keys('[1]')`: "error: no object", `map_size([])`: "0", `map_to_entries(map_new())`: "[]",
 		`map_to_redis_hset_args(json_decode('{"a":1.25,"b":true,"c":[1],"d":null,"e":"x"}'))`: `["map_to_redis_hset_args","a","1.25","b","true","e","x"]`, `map_to_redis_hset_args('x')`: `["map_to_redis_hset_args"]`,
 	})
@@ -297,6 +297,23 @@ func TestListLimit(t *testing.T) {
 	check(t, c, `split('a,b,c', ',')`, `["a","b","c"]`)
 	check(t, c, `split('a,b,c,d', ',')`, `error: limit of 3`)
 	check(t, c, `jq('range(4)', 1)`, `error: limit of 3`)
+}
+
+func TestDepthIsBounded(t *testing.T) {
+	t.Parallel()
+	c := newCtx(builtin.Config{})
+	dots := strings.Repeat(".", value.MaxDepth-1)
+	c.Event = event{"path": value.String(dots), "long": value.String(dots + ".")}
+	_, err := evalText(t, c, `kv_store_put('k', map_put(path, 1, map_new()))`)
+	require.NoError(t, err)
+	for _, expr := range []string{
+		`map_put(long, 1, map_new())`, `mput(split(concat(long, '.'), '.', 'notrim'), 1, map_new())`,
+		`kv_store_put('k', [kv_store_get('k')])`, `proc_dict_put('k', [kv_store_get('k')])`,
+		`jq('reduce range(1002) as $i (null; [.])', 1)`,
+	} {
+		_, err := evalText(t, c, expr)
+		require.ErrorIs(t, err, value.ErrDepth, expr)
+	}
 }
 
 func TestGrowthIsBounded(t *testing.T) {

@@ -80,7 +80,7 @@ func (c *Ctx) runJQ(p *program, input any, limit time.Duration) (value.Value, er
 			}
 			return value.Undefined(), err
 		}
-		v, err := c.fromJQ(x)
+		v, err := c.fromJQ(x, 0)
 		if err != nil {
 			return value.Undefined(), err
 		}
@@ -124,7 +124,10 @@ func toJQ(v value.Value) any {
 
 // fromJQ returns a result of jq as a value. A number that the program has computed
 // is an integer when it has no fraction, as jq prints it.
-func (c *Ctx) fromJQ(x any) (value.Value, error) {
+func (c *Ctx) fromJQ(x any, depth int) (value.Value, error) {
+	if depth > value.MaxDepth {
+		return value.Undefined(), value.ErrDepth
+	}
 	switch x := x.(type) {
 	case float64:
 		switch {
@@ -141,7 +144,7 @@ func (c *Ctx) fromJQ(x any) (value.Value, error) {
 	case []any:
 		out := c.Arena.Values(len(x))
 		for i, e := range x {
-			v, err := c.fromJQ(e)
+			v, err := c.fromJQ(e, depth+1)
 			if err != nil {
 				return v, err
 			}
@@ -151,7 +154,7 @@ func (c *Ctx) fromJQ(x any) (value.Value, error) {
 	case map[string]any:
 		out := c.Arena.Pairs(len(x))[:0]
 		for k, e := range x {
-			v, err := c.fromJQ(e)
+			v, err := c.fromJQ(e, depth+1)
 			if err != nil {
 				return v, err
 			}

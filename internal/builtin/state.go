@@ -60,6 +60,9 @@ func (s *store) get(key []byte) (value.Value, bool) {
 }
 
 func (s *store) put(key []byte, v value.Value) error {
+	if err := v.CheckDepth(); err != nil {
+		return err
+	}
 	v = v.Clone()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,6 +111,9 @@ func (c *Ctx) clientKey(v value.Value) []byte {
 }
 
 func dictPut(c *Ctx, args []value.Value) (value.Value, error) {
+	if err := args[1].CheckDepth(); err != nil {
+		return value.Undefined(), err
+	}
 	return c.Env.clients.swap(c.clientKey(args[0]), args[1].Clone()), nil
 }
 

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
+
+	"github.com/sluiceio/sluice/internal/jsonx"
 )
 
 // FromAny returns x, made of Go's own types, as a Value: nil is null; booleans,
@@ -151,6 +154,35 @@ func (v Value) Any() any {
 		return out
 	}
 	return nil
+}
+
+// MaxDepth is how deep lists and maps may nest in a value that is kept from one
+// evaluation to the next. It bounds the stack that walking through a value takes.
+const MaxDepth = jsonx.MaxDepth
+
+// ErrDepth says that lists and maps nest deeper than MaxDepth.
+var ErrDepth = fmt.Errorf("lists and maps nest deeper than %d", MaxDepth)
+
+// CheckDepth returns ErrDepth when lists and maps nest too deeply in v. JSON text
+// that has not been decoded counts as one.
+func (v Value) CheckDepth() error {
+	if v.deeper(MaxDepth) {
+		return ErrDepth
+	}
+	return nil
+}
+
+func (v Value) deeper(than int) bool {
+	if v.kind != KindList && v.kind != KindMap || v.form == rawJSON {
+		return false
+	}
+	if than == 0 {
+		return true
+	}
+	if v.kind == KindList {
+		return slices.ContainsFunc(v.list(), func(e Value) bool { return e.deeper(than - 1) })
+	}
+	return slices.ContainsFunc(v.pairs(), func(p Pair) bool { return p.Value.deeper(than - 1) })
 }
 
 // Clone returns a copy of v on the heap that borrows nothing.
