@@ -79,7 +79,7 @@ func New(opts Options) *Broker {
 
 // Listen serves a TCP port of 127.0.0.1 and returns its address.
 func (b *Broker) Listen() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

@@ -54,7 +54,7 @@ func (c *client) subscribe() {
 	s := &packets.Subscribe{PacketID: 1, Properties: &packets.Properties{}, Subscriptions: []packets.SubOptions{{Topic: "#", QoS: 2}}}
 	_, err := s.WriteTo(c.nc)
 	require.NoError(c.t, err)
-	require.EqualValues(c.t, packets.SUBACK, c.read().Type)
+	require.Equal(c.t, packets.SUBACK, c.read().Type)
 }
 
 func (c *client) puback(id uint16) {

@@ -194,8 +194,8 @@ type Auth struct {
 }
 
 const (
-	defaultBackoffMin     = 500 * time.Millisecond
-	defaultBackoffMax     = 30 * time.Second
+	minBackoff            = 500 * time.Millisecond
+	maxBackoff            = 30 * time.Second
 	defaultBufferBytes    = 64 << 20
 	defaultBufferQoS0     = 65536
 	defaultConnectTimeout = 10 * time.Second
@@ -208,8 +208,8 @@ const (
 
 // withDefaults returns the configuration with the defaults filled in.
 func (c Config) withDefaults() Config {
-	setDefault(&c.BackoffMin, defaultBackoffMin)
-	setDefault(&c.BackoffMax, max(defaultBackoffMax, c.BackoffMin))
+	setDefault(&c.BackoffMin, minBackoff)
+	setDefault(&c.BackoffMax, max(maxBackoff, c.BackoffMin))
 	setDefault(&c.BufferBytes, defaultBufferBytes)
 	setDefault(&c.BufferQoS0, defaultBufferQoS0)
 	setDefault(&c.Connections, 1)

@@ -182,17 +182,17 @@ func (d dialer) tls(u *url.URL) (*tls.Config, error) {
 	if d.cfg.CAFile != "" {
 		pem, err := os.ReadFile(d.cfg.CAFile)
 		if err != nil {
-			return nil, &fileError{"CAFile", err}
+			return nil, &fieldError{"CAFile", err}
 		}
 		cfg.RootCAs = x509.NewCertPool()
 		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &fileError{"CAFile", fmt.Errorf("no certificate in %s", d.cfg.CAFile)}
+			return nil, &fieldError{"CAFile", fmt.Errorf("no certificate in %s", d.cfg.CAFile)}
 		}
 	}
 	if d.cfg.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(d.cfg.CertFile, d.cfg.KeyFile)
 		if err != nil {
-			return nil, &fileError{"CertFile, KeyFile", err}
+			return nil, &fieldError{"CertFile, KeyFile", err}
 		}
 		cfg.Certificates = []tls.Certificate{pair}
 	}

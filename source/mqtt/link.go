@@ -54,7 +54,6 @@ type status struct {
 	failures  int  // attempts failed since the last success
 	permanent int  // of them in a row, permanently
 	flaps     int  // connections in a row that did not last
-	skipped   uint64
 }
 
 // stable is how long a connection has to last to count as a success.
@@ -92,7 +91,7 @@ func (l *link) start() error {
 		OnConnectError:                l.connectFailed,
 		ClientConfig: paho.ClientConfig{
 			Session:            l.session,
-			AuthHandler:        auther{l.cfg.Auth, l},
+			AuthHandler:        authenticator{l.cfg.Auth, l},
 			PingHandler:        pinger{},
 			PacketTimeout:      l.cfg.ConnectTimeout,
 			OnServerDisconnect: l.serverDisconnect,
@@ -160,7 +159,7 @@ func (l *link) connectPacket(cp *paho.Connect, u *url.URL) (*paho.Connect, error
 	if l.cfg.Credentials != nil {
 		var err error
 		if user, password, err = l.cfg.Credentials(ctx); err != nil {
-			return nil, fmt.Errorf("Credentials: %w", err)
+			return nil, &fieldError{"Credentials", err}
 		}
 	}
 	cp.Username, cp.UsernameFlag = user, user != ""
@@ -202,7 +201,7 @@ func (l *link) addAuth(ctx context.Context, cp *paho.Connect) error {
 	}
 	data, err := a.Start(ctx)
 	if err != nil {
-		return fmt.Errorf("Auth.Start: %w", err)
+		return &fieldError{"Auth.Start", err}
 	}
 	cp.Properties.AuthData = data
 	return nil
@@ -393,16 +392,17 @@ func (l *link) stats() ConnectionStats {
 	return cs
 }
 
-// auther answers the broker's part of enhanced authentication. paho needs one
+// authenticator answers the broker's part of enhanced authentication. paho needs one
 // even without, because a broker may ask unasked.
-type auther struct {
+type authenticator struct {
 	auth *Auth
 	link *link
 }
 
 var errAuth = errors.New("the broker asks for an authentication that is not configured (Auth)")
 
-func (a auther) Authenticate(challenge *paho.Auth) *paho.Auth {
+// Authenticate answers a challenge.
+func (a authenticator) Authenticate(challenge *paho.Auth) *paho.Auth {
 	answer := &paho.Auth{ReasonCode: packets.AuthContinueAuthentication, Properties: &paho.AuthProperties{}}
 	err := errAuth
 	if a.auth != nil {
@@ -419,4 +419,5 @@ func (a auther) Authenticate(challenge *paho.Auth) *paho.Auth {
 	return answer
 }
 
-func (auther) Authenticated() {}
+// Authenticated does nothing: that the connection is up says as much.
+func (authenticator) Authenticated() {}

@@ -179,12 +179,20 @@ func (p *publisher) publish(topics, from, n int, qos byte, size int) {
 			continue
 		}
 		if waiting++; waiting > 500 {
-			<-p.acks
+			p.acked()
 			waiting--
 		}
 	}
 	for ; waiting > 0; waiting-- {
-		<-p.acks
+		p.acked()
+	}
+}
+
+// acked waits for an acknowledgement, or the end of the test.
+func (p *publisher) acked() {
+	select {
+	case <-p.acks:
+	case <-p.ended:
 	}
 }
 
@@ -354,7 +362,9 @@ func TestMosquittoLargePayloads(t *testing.T) {
 		s := open(t, cfg)
 		defer s.Close(context.Background())
 		p := newPublisher(t, m.addr)
-		go p.publish(3, 0, 200, 1, 256<<10)
+		var publishing sync.WaitGroup
+		defer publishing.Wait()
+		publishing.Go(func() { p.publish(3, 0, 200, 1, 256<<10) })
 		l := &ledger{}
 		l.drain(t, s, 200)
 	})
@@ -425,7 +435,9 @@ func TestMosquittoShared(t *testing.T) {
 	defer b.Close(context.Background())
 	const n = 4000
 	publisher := newPublisher(t, m.addr)
-	go publisher.publish(50, 0, n, 1, 100)
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	publishing.Go(func() { publisher.publish(50, 0, n, 1, 100) })
 
 	var mu sync.Mutex
 	seen := map[string]bool{}

@@ -23,8 +23,10 @@ type outbox struct {
 
 func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 
+// Lock is called before a packet is written.
 func (o *outbox) Lock() { o.mu.Lock() }
 
+// Unlock is called after a packet is written, and has it sent.
 func (o *outbox) Unlock() {
 	if len(o.buf) > 0 && !o.shut {
 		select {

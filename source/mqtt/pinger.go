@@ -18,6 +18,8 @@ type pinger struct{}
 
 var errSilent = errors.New("the broker has not answered within the keep-alive time")
 
+// Run asks the broker for a sign of life when there has been none for a while, and
+// returns an error when none comes.
 func (pinger) Run(ctx context.Context, nc net.Conn, keepAlive uint16) error {
 	c, ok := nc.(*conn)
 	if !ok || keepAlive == 0 {
@@ -57,7 +59,14 @@ func (pinger) Run(ctx context.Context, nc net.Conn, keepAlive uint16) error {
 	}
 }
 
-func (pinger) PacketSent()         {}
-func (pinger) PacketReceived()     {}
-func (pinger) PingResp()           {}
+// PacketSent does nothing: the connection knows.
+func (pinger) PacketSent() {}
+
+// PacketReceived does nothing: the connection knows.
+func (pinger) PacketReceived() {}
+
+// PingResp does nothing: the connection knows.
+func (pinger) PingResp() {}
+
+// SetDebug does nothing.
 func (pinger) SetDebug(log.Logger) {}

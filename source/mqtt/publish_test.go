@@ -76,7 +76,7 @@ func FuzzDecodePublish(f *testing.F) {
 			require.Empty(t, *got.props, "present but empty")
 			got.props = nil
 		}
-		require.Equal(t, len(want.payload), len(got.payload))
+		require.Len(t, got.payload, len(want.payload))
 		want.payload, got.payload = append([]byte{}, want.payload...), append([]byte{}, got.payload...)
 		require.Equal(t, want, got)
 	})

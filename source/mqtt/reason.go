@@ -152,12 +152,12 @@ func explain(err error) (text string, permanent bool) {
 		record   tls.RecordHeaderError
 		op       *net.OpError
 		dns      *net.DNSError
-		file     *fileError
+		field    *fieldError
 		refused  *handshakeError
 	)
 	switch {
-	case errors.As(err, &file):
-		return "cannot be connected to: " + file.Error(), true
+	case errors.As(err, &field):
+		return "cannot be connected to: " + field.Error(), strings.HasSuffix(field.field, "File")
 	case errors.As(err, &hostname):
 		return "has a certificate for another name: " + hostname.Error(), true
 	case errors.As(err, &unknown):
@@ -202,11 +202,11 @@ func connectionLost(broker string, err error) *Error {
 	return &Error{Broker: broker, text: text, err: err}
 }
 
-// fileError is an unusable file of the configuration.
-type fileError struct {
+// fieldError is trouble with a part of the configuration: a file or a function.
+type fieldError struct {
 	field string
 	err   error
 }
 
-func (e *fileError) Error() string { return e.field + ": " + e.err.Error() }
-func (e *fileError) Unwrap() error { return e.err }
+func (e *fieldError) Error() string { return e.field + ": " + e.err.Error() }
+func (e *fieldError) Unwrap() error { return e.err }

@@ -31,6 +31,9 @@ func (d dialer) webSocket(ctx context.Context, u *url.URL) (net.Conn, error) {
 		}
 	}
 	c, resp, err := wd.DialContext(ctx, u.String(), d.cfg.WebSocketHeader)
+	if resp != nil && resp.Body != nil {
+		defer resp.Body.Close()
+	}
 	if errors.Is(err, websocket.ErrBadHandshake) && resp != nil {
 		return nil, &handshakeError{resp.StatusCode, resp.Status}
 	}
@@ -86,6 +89,7 @@ func (c *webSocketConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// SetDeadline sets both deadlines; a WebSocket is of no use after one has passed.
 func (c *webSocketConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
