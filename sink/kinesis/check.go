@@ -94,7 +94,7 @@ func (s *Sink) checkService(ctx context.Context) error {
 	if err := s.quota.wait(ctx); err != nil {
 		return err
 	}
-	_, err := s.client.ListStreams(ctx, &sdk.ListStreamsInput{Limit: aws.Int32(1)})
+	_, err := s.client.ListStreams(ctx, &sdk.ListStreamsInput{Limit: aws.Int32(1)}, once)
 	if err == nil {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (s *Sink) dryRun(ctx context.Context, st *stream) error {
 	in := *st.put
 	in.DryRun = aws.Bool(true)
 	in.Records = []types.PutRecordsRequestEntry{{Data: []byte("dry run"), PartitionKey: aws.String("dry-run")}}
-	_, err := s.client.PutRecords(ctx, &in)
+	_, err := s.client.PutRecords(ctx, &in, once)
 	if err == nil {
 		s.log.Warn("the endpoint does not know dry runs and stored the record", slog.String("stream", st.dest))
 		return nil

@@ -3,6 +3,7 @@ package kinesis_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -312,4 +313,30 @@ func TestStreamAppears(t *testing.T) {
 	for key, list := range byKey {
 		require.True(t, slices.IsSorted(list), "%s: %v", key, list)
 	}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	server := kinesistest.Start(t, kinesistest.Config{TLS: true, Streams: []kinesistest.StreamConfig{{Name: "s"}}})
+	cfg := kinesis.Config{
+		Endpoint: server.URL(), Stream: "s", AccessKeyID: "a", SecretAccessKey: "b", Logger: slog.New(slog.DiscardHandler),
+	}
+	b := new(bridge.Batch)
+	b.Add(bridge.Record{Key: []byte("k"), Data: []byte("1")})
+
+	stranger, err := kinesis.New(cfg)
+	require.NoError(t, err)
+	require.ErrorContains(t, stranger.Check(t.Context()), "is not trusted")
+	err = stranger.Write(t.Context(), b)
+	require.ErrorIs(t, err, bridge.ErrUnavailable)
+	require.NotErrorIs(t, err, bridge.ErrAmbiguous)
+	require.NoError(t, stranger.Close(t.Context()))
+
+	cfg.TLS = &tls.Config{RootCAs: server.CertPool()}
+	friend, err := kinesis.New(cfg)
+	require.NoError(t, err)
+	require.NoError(t, friend.Check(t.Context()))
+	require.NoError(t, friend.Write(t.Context(), b))
+	require.NoError(t, friend.Close(t.Context()))
+	require.Len(t, server.Records("s"), 1)
 }

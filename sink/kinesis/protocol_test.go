@@ -11,9 +11,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
+	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/bridge"
@@ -90,45 +92,38 @@ type iotestOneByte struct{ r io.Reader }
 
 func (o iotestOneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(1, len(p))]) }
 
-// TestTimeout lets a server accept a request and never answer. The outcome is
-// not known, the connection is not used again, and the memory of the request
-// can be.
+// silent reads requests and never answers.
+type silent struct{}
+
+func (silent) Do(r *http.Request) (*http.Response, error) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// TestTimeout does not know the outcome of a request that was sent, and makes
+// the next one smaller.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Go(func() {
-				_, _ = io.Copy(io.Discard, c) // until the client closes it
-				_ = c.Close()
-			})
-		}
+	synctest.Test(t, func(t *testing.T) {
+		s := new(fake).sink(t, Config{Stream: "s", RequestTimeout: 7 * time.Second})
+		s.client = sdk.New(sdk.Options{
+			Region: "us-east-1", HTTPClient: silent{},
+			Credentials: fixedCredentials(Config{AccessKeyID: "AKID", SecretAccessKey: "secret"}),
+		})
+		s.streams.byDefault.asked.Store(true)
+		s.streams.byDefault.due.Store(1 << 62)
+		before, start := s.room.get(), time.Now()
+		b := new(bridge.Batch)
+		b.Add(bridge.Record{Key: []byte("k"), Data: make([]byte, 1<<20-1)})
+		b.Add(bridge.Record{Key: []byte("l"), Data: make([]byte, 1<<20-1)})
+		err := s.Write(t.Context(), b)
+		require.Equal(t, 7*time.Second, time.Since(start))
+		require.ErrorIs(t, err, bridge.ErrAmbiguous)
+		require.ErrorContains(t, err, "did not answer in time")
+		require.Len(t, failures(t, err), 2)
+		require.Less(t, s.room.get(), before)
 	})
-	s, err := New(Config{
-		Endpoint: "http://" + l.Addr().String(), Stream: "s", AccessKeyID: "a", SecretAccessKey: "b",
-		RequestTimeout: 50 * time.Millisecond,
-	})
-	require.NoError(t, err)
-	s.streams.byDefault.asked.Store(true)
-	s.streams.byDefault.due.Store(1 << 62)
-	before := s.room.get()
-	b := new(bridge.Batch)
-	b.Add(bridge.Record{Key: []byte("k"), Data: make([]byte, 1<<20-1)})
-	b.Add(bridge.Record{Key: []byte("l"), Data: make([]byte, 1<<20-1)})
-	err = s.Write(t.Context(), b)
-	require.ErrorIs(t, err, bridge.ErrAmbiguous)
-	require.ErrorContains(t, err, "did not answer in time")
-	require.Len(t, failures(t, err), 2)
-	require.Less(t, s.room.get(), before, "the next request must be smaller")
-	require.NoError(t, s.Close(context.Background()))
-	require.NoError(t, l.Close())
-	conns.Wait()
 }
 
 func TestRoom(t *testing.T) {

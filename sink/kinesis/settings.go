@@ -71,6 +71,10 @@ func (s *Sink) learnFirst(ctx context.Context, st *stream) error {
 	return s.unfit(st)
 }
 
+// once is the option of calls that are made again by themselves: the SDK's
+// retries would only hold up whoever waits, and use up the quota.
+func once(o *sdk.Options) { o.Retryer = aws.NopRetryer{} }
+
 // refreshPause is the shortest time between two reads of a stream's settings and
 // shards. A resharding makes several shards appear one after the other.
 const refreshPause = 2 * time.Second
@@ -93,7 +97,7 @@ func (s *Sink) read(ctx context.Context, st *stream) error {
 	err := errors.Join(s.readSettings(ctx, st), s.readShards(ctx, st))
 	wait := s.cfg.RefreshInterval
 	if err != nil && s.ctx.Err() == nil {
-		wait = min(wait, 30*time.Second)
+		wait = min(wait, 10*time.Second)
 		s.log.Debug("settings or shards of the stream are not known",
 			slog.String("stream", st.dest), slog.Any("error", err))
 	}
@@ -109,7 +113,7 @@ func (s *Sink) readSettings(ctx context.Context, st *stream) error {
 	}
 	out, err := s.client.DescribeStreamSummary(ctx, &sdk.DescribeStreamSummaryInput{
 		StreamName: st.put.StreamName, StreamARN: st.put.StreamARN,
-	})
+	}, once)
 	if err != nil {
 		return err
 	}
@@ -140,7 +144,7 @@ func (s *Sink) readShards(ctx context.Context, st *stream) error {
 		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
 	}
 	for {
-		out, err := s.client.ListShards(ctx, in) // its quota is the stream's, and large
+		out, err := s.client.ListShards(ctx, in, once) // its quota is the stream's, and large
 		if err != nil {
 			return err
 		}
