@@ -89,7 +89,7 @@ func TestSplittingAndJoining(t *testing.T) {
 	run(t, map[string]string{
 		`split('abc', '')`: `["abc"]`, `split('', ',', 'notrim')`: `[""]`, `split('a,b,c', ',', 'leading')`: `["a","b,c"]`, `split('a,,', ',', 'trailing')`: `["a,"]`, `split('a,,', ',', 'trailing_notrim')`: `["a,",""]`,
 		`split(',a', ',', 'leading_notrim')`: `["","a"]`, `split('a', ',', 'x')`: "error: option", `split('a', ',', '')`: "error: option", `split(true, 'r')`: `["t","ue"]`,
-		`tokens(lines, ' ')`: `["a\r\nb\nc"]`, `tokens(lines, ' ', 'nocrlf')`: `["a","b","c"]`, `tokens('a b', ' ', 'x')`: "error: option", `tokens('', ',')`: `[]`,
+		`tokens(lines, ' ')`: `["a\r\nb\nc"]`, `tokens(lines, ' ', 'nocrlf')`: `["a","b","c"]`, `tokens('a b', ' ', 'x')`: "error: option", `tokens('', ',')`: `[]`, `tokens('你、好，吗', '，、')`: `["你","好","吗"]`, `tokens('½¼', '¼')`: `["½"]`,
 		`join_to_string(nums)`: `"1, 2.5, 3"`, `join_to_string('', ['a', 'b'])`: `"ab"`, `join_to_string('a')`: "error: array", `join_to_string([], [])`: "error: separator",
 		`join_to_sql_values_string(mixed)`: `"'a', 1, '[2]', '{\"k\":null}', 'null', true"`, `join_to_sql_values_string([quotes])`: `"'it\\'s \\\\ \"so\"'"`, `join_to_sql_values_string([1.0])`: `"1.0"`,
 	})

@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sluiceio/sluice/internal/value"
 )
@@ -73,16 +74,21 @@ func tokens(c *Ctx, args []value.Value) (value.Value, error) {
 		}
 	}
 	return c.pieces(text(args[0]), maxInt, false, func(s string) (end, next int) {
-		for i := 0; i < len(s); i++ {
-			if s[i] == '\r' && i+1 < len(s) && s[i+1] == '\n' { // one character
-				if lines {
+		for i, n := 0, 0; i < len(s); i += n {
+			n = 1
+			switch c := s[i]; {
+			case strings.HasPrefix(s[i:], "\r\n"): // one character, which only lines can name
+				if n = 2; lines {
 					return i, i + 2
 				}
-				i++
 				continue
-			}
-			if strings.IndexByte(separators, s[i]) >= 0 || lines && (s[i] == '\r' || s[i] == '\n') {
+			case lines && (c == '\r' || c == '\n'):
 				return i, i + 1
+			case c >= utf8.RuneSelf:
+				_, n = utf8.DecodeRuneInString(s[i:])
+			}
+			if strings.Contains(separators, s[i:i+n]) {
+				return i, i + n
 			}
 		}
 		return len(s), -1
