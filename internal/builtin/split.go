@@ -74,8 +74,8 @@ func tokens(c *Ctx, args []value.Value) (value.Value, error) {
 		}
 	}
 	return c.pieces(text(args[0]), maxInt, false, func(s string) (end, next int) {
-		for i, n := 0, 0; i < len(s); i += n {
-			n = 1
+		n := 1
+		for i := 0; i < len(s); i, n = i+n, 1 {
 			switch c := s[i]; {
 			case strings.HasPrefix(s[i:], "\r\n"): // one character, which only lines can name
 				if n = 2; lines {
