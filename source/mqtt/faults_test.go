@@ -290,6 +290,9 @@ func TestRandomFaults(t *testing.T) {
 						var i int
 						_, _ = fmt.Sscan(string(m.Payload), &i)
 						require.LessOrEqual(t, i, next, "order")
+						if m.QoS == 2 {
+							require.Equal(t, i, next, "QoS 2 messages are recognized when they come again")
+						}
 						next = max(next, i+1)
 						batch = append(batch, m.Delivery)
 					}

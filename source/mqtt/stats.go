@@ -39,7 +39,9 @@ type ConnectionStats struct {
 	// LastError is the last trouble, also when it has passed; nil if none.
 	LastError error
 	// InFlight is the number of QoS 1 and 2 messages received and not
-	// acknowledged, Window the receive maximum: its bound.
+	// acknowledged, Window the receive maximum. QoS 2 messages count until
+	// the exchange is complete, so a broker that ignores the receive maximum
+	// can bring InFlight above Window with messages that are settled already.
 	InFlight int
 	Window   int
 	// Paused says that the socket is not read until Read makes room.
