@@ -232,7 +232,11 @@ func (c *compiler) path(s *scope, x *sqlparse.Path) expr {
 	if n := len(steps); n > 0 && steps[n-1].kind == sqlparse.StepSlice {
 		slice, steps, read = &steps[n-1], steps[:n-1], read[:n-1]
 	}
-	e := c.place(s.sources(x.Name, read), x.Name, steps)
+	sources := s.sources(x.Name, read)
+	if x.Quoted && len(x.Steps) == 0 && len(sources) == 1 && sources[0].kind == fromEvent && !commonColumn(x.Name) {
+		c.warn(x.Span, "\""+x.Name+"\" is the name of a column that events do not commonly have", "text is put in single quotes: '"+x.Name+"'")
+	}
+	e := c.place(sources, x.Name, steps)
 	if slice != nil {
 		return &sliceExpr{e, slice.from, slice.to}
 	}

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/sluiceio/sluice/internal/topic"
@@ -80,6 +81,19 @@ func eventByName(name string) (*event, bool) {
 		}
 	}
 	return nil, false
+}
+
+// commonColumn reports whether some kind of event has a column of this name.
+func commonColumn(name string) bool {
+	if columnOf(name).id != colOther {
+		return true
+	}
+	for i := range events {
+		if slices.Contains(strings.Fields(events[i].columns), name) {
+			return true
+		}
+	}
+	return slices.Contains(strings.Fields(ingressColumns), name)
 }
 
 // eventName is the value of the column "event" for messages of an event topic.

@@ -86,9 +86,11 @@ type (
 	// Path is a name, or a way into a value from a name.
 	Path struct {
 		Span
-		// Name is the column, Steps the way from there.
-		Name  string
-		Steps []Step
+		// Name is the column, Steps the way from there. Quoted tells that
+		// the name was written in quotes.
+		Name   string
+		Quoted bool
+		Steps  []Step
 	}
 	// Call is a call of the function Name, which has a dot when it belongs to
 	// a module.

@@ -17,7 +17,7 @@ func (p *parser) path() *Path {
 		return &Path{}
 	}
 	p.take()
-	x := &Path{Span: t.span, Name: t.text}
+	x := &Path{Span: t.span, Name: t.text, Quoted: t.kind == tQuoted}
 	for p.err == nil {
 		start := p.peek().span.Start
 		var s Step
