@@ -149,6 +149,14 @@ func read(t *testing.T, src bridge.Source, n int) []bridge.Message {
 	return all
 }
 
+// readFor reads what comes within a time.
+func readFor(src bridge.Source, dst []bridge.Message, d time.Duration) int {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	n, _ := src.Read(ctx, dst)
+	return n
+}
+
 // drain settles everything that arrives until the test ends.
 func drain(t *testing.T, src bridge.Source) {
 	ctx, cancel := context.WithCancel(context.Background())

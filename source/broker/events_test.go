@@ -261,14 +261,19 @@ func TestWill(t *testing.T) {
 	// Void after a proper goodbye.
 	r := connectWithWill("b", true, 0, 0)
 	r.send(&packets.Disconnect{Properties: &packets.Properties{}})
-	// Void when the client is back in time.
-	connectWithWill("c", false, 3600, 3600).drop()
+	// Void when the client is back in time, noticed before or after the loss.
+	connectWithWill("c", false, 2, 3600).drop()
 	connectRaw(t, src, "c", false)
-	// Due when a new session replaces the old one.
+	connectWithWill("c2", false, 2, 3600)
+	connectRaw(t, src, "c2", false)
+	// Due when a new session replaces the old one, likewise.
 	connectWithWill("d", false, 3600, 3600).drop()
 	connectRaw(t, src, "d", true)
 	require.Equal(t, "will/d", read(t, src, 1)[0].Topic)
+	connectWithWill("d2", false, 3600, 3600)
+	connectRaw(t, src, "d2", true)
+	require.Equal(t, "will/d2", read(t, src, 1)[0].Topic)
 	// Due after its delay, and when the session expires at the latest.
-	connectWithWill("e", false, 3600, 1).drop()
+	connectWithWill("e", false, 3600, 2).drop()
 	require.Equal(t, "will/e", read(t, src, 1)[0].Topic)
 }

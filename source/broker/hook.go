@@ -23,10 +23,11 @@ type hook struct {
 
 // sequence numbers published messages so that those that a subscriber has not
 // acknowledged can be told apart by age; see renumber. It starts beyond every
-// Unix time in seconds, which the server uses.
+// Unix time in seconds, which the server uses, and shortly before its lower 16
+// bits start over, so that tests meet that.
 type sequence struct{ n atomic.Int64 }
 
-const firstSequence = 1 << 40
+const firstSequence = 1<<40 - 100
 
 func (s *sequence) next() int64 { return firstSequence + s.n.Add(1) }
 
