@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 // bridge runs until ctx is done and drains then.
 func (o *options) bridge(ctx context.Context, log *slog.Logger) error {
 	r, err := rule.New(rule.Config{
-		Name: "rule", SQL: o.sql,
+		Name: "sql", SQL: o.sql,
 		// A message without the columns of the key is stored by its topic rather
 		// than not at all.
 		Actions: []rule.Action{{Sink: "kinesis", Key: o.key, UndefinedKey: rule.KeyTopic, Data: o.payload}},

@@ -13,7 +13,7 @@ import (
 // the pipeline has settled it, so all of them are in Kinesis afterwards.
 func simulate(ctx context.Context, address string) (published int, err error) {
 	for i, name := range []string{"attic", "cellar", "garage", "hall"} {
-		conn, err := net.Dial("tcp", address)
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		if err != nil {
 			return published, err
 		}

@@ -44,7 +44,7 @@ func main() {
 		*mqttAddr, *kinesisAddr = "127.0.0.1:0", "127.0.0.1:0" // ports that are free
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := run(ctx, os.Stdout, *mqttAddr, *kinesisAddr, *serve); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)

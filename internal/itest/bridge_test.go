@@ -1,6 +1,7 @@
 package itest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,10 +19,14 @@ var programs struct {
 }
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if programs.dir != "" {
-		_ = os.RemoveAll(programs.dir)
+	dir, err := os.MkdirTemp("", "sluice-examples")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	programs.dir, programs.built = dir, map[string]string{}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
 
@@ -32,11 +37,6 @@ func example(t *testing.T, name string) string {
 	defer programs.mu.Unlock()
 	if path, ok := programs.built[name]; ok {
 		return path
-	}
-	if programs.dir == "" {
-		dir, err := os.MkdirTemp("", "sluice-examples")
-		require.NoError(t, err)
-		programs.dir, programs.built = dir, map[string]string{}
 	}
 	path := filepath.Join(programs.dir, name)
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./examples/"+name)

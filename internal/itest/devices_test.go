@@ -2,6 +2,7 @@ package itest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -30,17 +31,14 @@ func fleetFlags(more ...string) []string {
 }
 
 // publish publishes everything and returns when the broker has taken all.
-func (f *fleet) publish(t *testing.T, address string) {
-	t.Helper()
+func (f *fleet) publish(ctx context.Context, address string) error {
 	var all sync.WaitGroup
 	errs := make([]error, f.devices)
 	for i := range f.devices {
-		all.Go(func() { errs[i] = f.device(t.Context(), address, fmt.Sprintf("dev-%d", i)) })
+		all.Go(func() { errs[i] = f.device(ctx, address, fmt.Sprintf("dev-%d", i)) })
 	}
 	all.Wait()
-	for _, err := range errs {
-		require.NoError(t, err)
-	}
+	return errors.Join(errs...)
 }
 
 func (f *fleet) device(ctx context.Context, address, name string) error {

@@ -104,7 +104,7 @@ type record struct {
 // until it has found n records.
 func (c cli) read(t *testing.T, stream string, n int) []record {
 	t.Helper()
-	var list struct{ Shards []struct{ ShardId string } } //nolint:revive // the name is the API's
+	var list struct{ Shards []struct{ ShardId string } }
 	c.call(t, &list, "list-shards", "--stream-name", stream)
 	require.NotEmpty(t, list.Shards)
 	iterators := make([]string, len(list.Shards))

@@ -25,7 +25,7 @@ func TestNothingLostUnderRefusals(t *testing.T) {
 	b := mosquitto(t)
 	p := startBridge(t, b.url, server.URL(), fleetFlags()...)
 
-	devices.publish(t, b.address())
+	require.NoError(t, devices.publish(t.Context(), b.address()))
 	devices.await(t, server)
 	stopBridge(t, p)
 	report := devices.await(t, server)
@@ -46,11 +46,8 @@ func TestNothingLostByKill(t *testing.T) {
 	flags := fleetFlags("-client-id", "killed", "-session-expiry", "1h")
 	p := startBridge(t, b.url, server.URL(), flags...)
 
-	published := make(chan struct{})
-	go func() {
-		defer close(published)
-		devices.publish(t, b.address())
-	}()
+	published := make(chan error, 1)
+	go func() { published <- devices.publish(t.Context(), b.address()) }()
 	for _, part := range []int{5, 3, 2} {
 		eventually(t, "some messages in Kinesis", func() bool {
 			return server.Stats(stream).Records >= int64(devices.total()/part)
@@ -58,7 +55,7 @@ func TestNothingLostByKill(t *testing.T) {
 		p.kill()
 		p = startBridge(t, b.url, server.URL(), flags...)
 	}
-	<-published
+	require.NoError(t, <-published)
 	devices.await(t, server)
 	stopBridge(t, p)
 	report := devices.await(t, server)
