@@ -16,9 +16,10 @@ type ackWindow struct {
 	c *conn
 
 	mu       sync.Mutex
-	room     sync.Cond // there is room, or the window is closed
-	entries  []ackEntry
-	first    uint64 // sequence number of entries[0]
+	room     sync.Cond  // there is room, or the window is closed
+	entries  []ackEntry // from head on
+	head     int
+	first    uint64 // sequence number of entries[head]
 	out      []byte // encoded acknowledgements that are to be written
 	spare    []byte
 	flushing bool
@@ -43,14 +44,14 @@ func (w *ackWindow) open(c *conn) {
 func (w *ackWindow) add(id uint16, qos byte, limit int, wait bool) (seq uint64, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.entries) >= limit && !w.closed {
+	for len(w.entries)-w.head >= limit && !w.closed {
 		if !wait {
 			return 0, false
 		}
 		w.room.Wait()
 	}
 	w.entries = append(w.entries, ackEntry{id: id, qos: qos})
-	return w.first + uint64(len(w.entries)) - 1, true
+	return w.first + uint64(len(w.entries)-w.head) - 1, true
 }
 
 // Done implements bridge.Acker. A message that was not settled closes the
@@ -75,22 +76,38 @@ func (w *ackWindow) settle(seq uint64, reason byte) {
 	if w.closed || seq < w.first {
 		return
 	}
-	w.entries[seq-w.first].done = true
-	w.entries[seq-w.first].reason = reason
+	open := w.entries[w.head:]
+	open[seq-w.first].done, open[seq-w.first].reason = true, reason
 	n := 0
-	for n < len(w.entries) && w.entries[n].done {
-		w.out = w.entries[n].encode(w.out, w.c.client.ProtocolVersion)
+	for n < len(open) && open[n].done {
+		w.out = open[n].encode(w.out, w.c.client.ProtocolVersion)
+		if open[n].reason == packets.CodeSuccess.Code {
+			w.c.src.counters.acknowledged.Add(1)
+		}
 		n++
 	}
 	if n == 0 {
 		return
 	}
-	w.first += uint64(n)
-	if w.entries = w.entries[n:]; len(w.entries) == 0 {
-		w.entries = nil // let a burst's memory go
-	}
+	w.remove(n)
 	w.room.Broadcast()
 	w.flush()
+}
+
+// remove drops the n oldest messages. Each message is moved at most once for each
+// one that was removed before it. The memory of a burst is let go. w.mu must be
+// held.
+func (w *ackWindow) remove(n int) {
+	const keep = 256
+	w.first += uint64(n)
+	w.head += n
+	switch left := len(w.entries) - w.head; {
+	case left == 0 && cap(w.entries) > keep:
+		w.entries, w.head = nil, 0
+	case left <= w.head:
+		copy(w.entries, w.entries[w.head:])
+		w.entries, w.head = w.entries[:left], 0
+	}
 }
 
 // flush starts writing what is in out, unless somebody is at it already. w.mu

@@ -30,6 +30,7 @@ func TestAcknowledgementsKeepOrder(t *testing.T) {
 	r.expectPuback(7, 0)
 	r.expectPubrec(3)
 	r.expectPuback(5, 0)
+	require.EqualValues(t, 3, src.Stats().Acknowledged)
 	r.send(&packets.Pubrel{PacketID: 3, Properties: &packets.Properties{}})
 	require.Equal(t, uint16(3), r.expect(packets.PUBCOMP).Content.(*packets.Pubcomp).PacketID)
 	r.send(&packets.Pubrel{PacketID: 3, Properties: &packets.Properties{}})

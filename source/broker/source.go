@@ -234,7 +234,7 @@ type Stats struct {
 	Connections   int   // open now
 	Received      int64 // published messages that were queued, wills included
 	Events        int64 // events that were queued
-	Acknowledged  int64 // QoS 1 and 2 messages acknowledged as settled
+	Acknowledged  int64 // QoS 1 and 2 messages acknowledged, refused ones not counted
 	Refused       int64 // published messages that Authorize did not allow
 	Rejected      int64 // connections closed because of a limit
 	Lost          int64 // queued messages and events that were not read before Close
