@@ -4,7 +4,6 @@ import (
 	"crypto/pbkdf2"
 	"crypto/sha512"
 	"encoding/base64"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,7 +151,7 @@ func TestFilterRelations(t *testing.T) {
 			wantWithin = wantWithin && (!mx || my)
 			wantOverlap = wantOverlap || mx && my
 		}
-		require.Equal(t, wantOverlap, overlap(x, y), fmt.Sprintf("%s %s", x, y))
+		require.Equal(t, wantOverlap, overlap(x, y), "%s %s", x, y)
 		if within(x, y) {
 			require.True(t, wantWithin, "%s within %s", x, y)
 		}

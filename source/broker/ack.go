@@ -150,7 +150,7 @@ func (w *ackWindow) close() {
 
 // encode appends the PUBACK or PUBREC packet.
 func (e *ackEntry) encode(dst []byte, version byte) []byte {
-	kind := byte(packets.Puback)
+	kind := packets.Puback
 	if e.qos == 2 {
 		kind = packets.Pubrec
 	}

@@ -107,16 +107,6 @@ func (c *client) publish(topic string, qos byte, payload string) {
 	require.NoError(c.t, err)
 }
 
-// publishAsync publishes and returns a channel for the result.
-func (c *client) publishAsync(topic string, qos byte, payload string) <-chan error {
-	done := make(chan error, 1)
-	go func() {
-		_, err := c.Publish(c.t.Context(), &paho.Publish{Topic: topic, QoS: qos, Payload: []byte(payload)})
-		done <- err
-	}()
-	return done
-}
-
 func (c *client) subscribe(filter string, qos byte) {
 	c.t.Helper()
 	_, err := c.Subscribe(c.t.Context(), &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: filter, QoS: qos}}})

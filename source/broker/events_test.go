@@ -69,28 +69,36 @@ func TestClientEvents(t *testing.T) {
 	}
 
 	m := readEvent(t, src, "$events/auth/check_authn_complete")
-	require.Equal(t, map[string]any{"event": "client.check_authn_complete", "reason_code": "success",
-		"is_superuser": false, "is_anonymous": false, "client_attrs": map[string]any{}}, m.Columns)
+	require.Equal(t, map[string]any{
+		"event": "client.check_authn_complete", "reason_code": "success",
+		"is_superuser": false, "is_anonymous": false, "client_attrs": map[string]any{},
+	}, m.Columns)
 
 	m = readEvent(t, src, "$events/client/connack")
-	require.Equal(t, map[string]any{"event": "client.connack", "reason_code": "success",
+	require.Equal(t, map[string]any{
+		"event": "client.connack", "reason_code": "success",
 		"clean_start": true, "keepalive": 33, "expiry_interval": int64(60), "conn_props": connProps,
-		"sockname": src.Addr().String(), "proto_name": "MQTT", "proto_ver": 5}, without(t, m.Columns, "connected_at"))
+		"sockname": src.Addr().String(), "proto_name": "MQTT", "proto_ver": 5,
+	}, without(t, m.Columns, "connected_at"))
 
 	m = readEvent(t, src, "$events/client/connected")
 	require.Equal(t, "c", m.ClientID)
 	require.Equal(t, "ann", m.Username)
 	require.Equal(t, nc.LocalAddr().String(), m.PeerName)
 	require.Empty(t, m.Topic)
-	require.Equal(t, map[string]any{"event": "client.connected", "clean_start": true, "keepalive": 33,
+	require.Equal(t, map[string]any{
+		"event": "client.connected", "clean_start": true, "keepalive": 33,
 		"receive_maximum": 5, "expiry_interval": int64(60), "is_bridge": false, "mountpoint": nil,
 		"conn_props": connProps, "client_attrs": map[string]any{},
-		"sockname": src.Addr().String(), "proto_name": "MQTT", "proto_ver": 5}, without(t, m.Columns, "connected_at"))
+		"sockname": src.Addr().String(), "proto_name": "MQTT", "proto_ver": 5,
+	}, without(t, m.Columns, "connected_at"))
 
 	c.publish("no", 0, "x")
 	m = readEvent(t, src, "$events/auth/check_authz_complete")
-	require.Equal(t, map[string]any{"event": "client.check_authz_complete", "topic": "no", "action": "publish",
-		"authz_source": "function", "result": "deny", "client_attrs": map[string]any{}}, m.Columns)
+	require.Equal(t, map[string]any{
+		"event": "client.check_authz_complete", "topic": "no", "action": "publish",
+		"authz_source": "function", "result": "deny", "client_attrs": map[string]any{},
+	}, m.Columns)
 
 	ping := connectRaw(t, src, "pinger", true)
 	ping.send(&packets.Pingreq{})
@@ -102,9 +110,11 @@ func TestClientEvents(t *testing.T) {
 		SessionExpiryInterval: &reason, ReasonString: "bye",
 	}}))
 	m = readEvent(t, src, "$events/client/disconnected")
-	require.Equal(t, map[string]any{"event": "client.disconnected", "reason": "normal",
+	require.Equal(t, map[string]any{
+		"event": "client.disconnected", "reason": "normal",
 		"disconn_props": map[string]any{"User-Property": map[string]any{}, "Reason-String": "bye", "Session-Expiry-Interval": int64(0)},
-		"client_attrs":  map[string]any{}, "sockname": src.Addr().String(), "proto_name": "MQTT", "proto_ver": 5},
+		"client_attrs":  map[string]any{}, "sockname": src.Addr().String(), "proto_name": "MQTT", "proto_ver": 5,
+	},
 		without(t, m.Columns, "connected_at", "disconnected_at"))
 
 	_, _, err := tryConnect(t, dial(t, src), &paho.Connect{ClientID: "d", CleanStart: true, Username: "u", UsernameFlag: true, Password: []byte("wrong"), PasswordFlag: true})
@@ -161,8 +171,10 @@ func TestSessionAndMessageEvents(t *testing.T) {
 	require.NoError(t, err)
 	m = readEvent(t, src, "$events/session/subscribed")
 	require.Equal(t, "sub", m.ClientID)
-	require.Equal(t, map[string]any{"event": "session.subscribed", "topic": "a/+", "qos": 1,
-		"sub_props": map[string]any{"User-Property": map[string]any{}, "Subscription-Identifier": 7}, "client_attrs": map[string]any{}}, m.Columns)
+	require.Equal(t, map[string]any{
+		"event": "session.subscribed", "topic": "a/+", "qos": 1,
+		"sub_props": map[string]any{"User-Property": map[string]any{}, "Subscription-Identifier": 7}, "client_attrs": map[string]any{},
+	}, m.Columns)
 
 	pub.publish("a/b", 2, "heard")
 	m = readEvent(t, src, "$events/message/delivered")
@@ -180,8 +192,10 @@ func TestSessionAndMessageEvents(t *testing.T) {
 	_, err = sub.Unsubscribe(t.Context(), &paho.Unsubscribe{Topics: []string{"a/+"}})
 	require.NoError(t, err)
 	m = readEvent(t, src, "$events/session/unsubscribed")
-	require.Equal(t, map[string]any{"event": "session.unsubscribed", "topic": "a/+", "qos": 0,
-		"unsub_props": none, "client_attrs": map[string]any{}}, m.Columns)
+	require.Equal(t, map[string]any{
+		"event": "session.unsubscribed", "topic": "a/+", "qos": 0,
+		"unsub_props": none, "client_attrs": map[string]any{},
+	}, m.Columns)
 	require.EqualValues(t, 5, src.Stats().Events)
 }
 

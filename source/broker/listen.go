@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -19,7 +20,7 @@ type listener struct {
 	served chan struct{} // closed when nothing is accepted any more
 }
 
-func (s *Source) listen(l Listener) (*listener, error) {
+func (s *Source) listen(ctx context.Context, l Listener) (*listener, error) {
 	e, err := l.parse()
 	if err != nil {
 		return nil, err
@@ -27,9 +28,9 @@ func (s *Source) listen(l Listener) (*listener, error) {
 	network := "tcp"
 	if e.scheme == "unix" {
 		network = "unix"
-		removeStaleSocket(e.address)
+		removeStaleSocket(ctx, e.address)
 	}
-	ln, err := net.Listen(network, e.address)
+	ln, err := new(net.ListenConfig).Listen(ctx, network, e.address)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +45,11 @@ func (s *Source) listen(l Listener) (*listener, error) {
 
 // removeStaleSocket removes the file of a Unix socket that nobody listens on any
 // more, as a crash leaves it.
-func removeStaleSocket(path string) {
+func removeStaleSocket(ctx context.Context, path string) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Type() != os.ModeSocket {
 		return
 	}
-	c, err := net.DialTimeout("unix", path, time.Second)
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = c.Close() // somebody is there; Listen will say so
 		return

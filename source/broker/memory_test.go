@@ -27,7 +27,7 @@ func TestMemoryPerClient(t *testing.T) {
 	for i := range clients {
 		nc, err := net.Dial("tcp", src.Addr().String())
 		require.NoError(t, err)
-		defer nc.Close()
+		t.Cleanup(func() { _ = nc.Close() })
 		name := fmt.Sprintf("dev-%06d", i)
 		_, err = nc.Write(append([]byte("\x10\x16\x00\x04MQTT\x04\x02\x00\x00\x00\x0a"), name...))
 		require.NoError(t, err)

@@ -67,8 +67,10 @@ func userProps(user []packets.UserProperty) map[string]any {
 // reasonName is the name of a CONNACK's code, as EMQX writes it.
 func reasonName(code, version byte) string {
 	if version < 5 { // MQTT 3.1.1, section 3.2.2.3
-		names := [...]string{"success", "unacceptable_protocol_version", "client_identifier_not_valid",
-			"server_unavailable", "malformed_username_or_password", "not_authorized"}
+		names := [...]string{
+			"success", "unacceptable_protocol_version", "client_identifier_not_valid",
+			"server_unavailable", "malformed_username_or_password", "not_authorized",
+		}
 		if int(code) < len(names) {
 			return names[code]
 		}

@@ -70,13 +70,6 @@ func (s *session) release(id uint16) bool {
 	return ok
 }
 
-// forget removes a message that was refused.
-func (s *session) forget(id uint16) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.qos2, id)
-}
-
 // unreleased is the number of QoS 2 messages that are acknowledged and not
 // released.
 func (s *session) unreleased() int {

@@ -96,7 +96,7 @@ func (s *Source) newServer() (*mqtt.Server, error) {
 
 // Open starts to listen and to accept connections. Opening an open source does
 // nothing.
-func (s *Source) Open(context.Context) error {
+func (s *Source) Open(ctx context.Context) error {
 	s.opening.Lock()
 	defer s.opening.Unlock()
 	if s.server != nil {
@@ -110,7 +110,7 @@ func (s *Source) Open(context.Context) error {
 		return fmt.Errorf("broker: %w", err)
 	}
 	for _, l := range s.cfg.Listeners {
-		ln, err := s.listen(l)
+		ln, err := s.listen(ctx, l)
 		if err != nil {
 			return fail(err)
 		}

@@ -80,7 +80,8 @@ func TestOriginalTiming(t *testing.T) {
 func TestReadEndsWithContext(t *testing.T) {
 	t.Parallel()
 	src, err := replay.New(replay.Config{Speed: 1, Reader: strings.NewReader(
-		`{"topic":"a","at":"2026-01-01T00:00:00Z"}` + "\n" + `{"topic":"b","at":"2027-01-01T00:00:00Z"}`)})
+		`{"topic":"a","at":"2026-01-01T00:00:00Z"}` + "\n" + `{"topic":"b","at":"2027-01-01T00:00:00Z"}`,
+	)})
 	require.NoError(t, err)
 	buf := make([]bridge.Message, 1)
 	_, err = src.Read(t.Context(), buf)
@@ -151,7 +152,8 @@ func FuzzRead(f *testing.F) {
 func Example() {
 	src, err := replay.New(replay.Config{Reader: strings.NewReader(
 		`{"topic":"t/1","payload":{"temp":20},"clientid":"dev-1"}` + "\n" +
-			`{"topic":"t/2","payload":"plain text"}` + "\n")})
+			`{"topic":"t/2","payload":"plain text"}` + "\n",
+	)})
 	if err != nil {
 		fmt.Println(err)
 		return
