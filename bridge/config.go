@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -87,7 +88,7 @@ type QueueConfig struct {
 	// BatchTime is how long a record may wait for a batch to fill while
 	// another Write is under way; without one it is sent at once. A sink that
 	// aggregates (Limits.LaneFill) waits for up to this time in any case.
-	// Default 5 ms; negative: do not wait.
+	// Default: the sink's choice, or 5 ms; negative: do not wait.
 	BatchTime time.Duration
 	// Fallback names the sink that gets the records which this one cannot
 	// store or which were dropped (dead letters). Their attributes then tell
@@ -155,7 +156,7 @@ func (c QueueConfig) withDefaults(l Limits) QueueConfig {
 	}
 	setTime(&c.BackoffMin, 50*time.Millisecond)
 	setTime(&c.BackoffMax, 10*time.Second)
-	setTime(&c.BatchTime, 5*time.Millisecond)
+	setTime(&c.BatchTime, cmp.Or(l.BatchTime, 5*time.Millisecond))
 	setTime(&c.ResumeInterval, 5*time.Second)
 	c.BatchTime = max(c.BatchTime, 0)
 	return c

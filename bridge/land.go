@@ -55,6 +55,9 @@ func (q *queue) land(w *writer, r run, whole bool, sent, now time.Duration) (sto
 	g.flying--
 	l.flying, l.lastFlying = 0, nil
 	q.afterRun(l, trouble, stored, whole, flying, sent, now)
+	if rest := g.rest(now - sent); rest > 0 && !g.pending() {
+		q.delay(&g.timed, now+rest)
+	}
 	q.activate(g)
 	return stored
 }
@@ -64,7 +67,7 @@ func (q *queue) afterRun(l *lane, trouble error, stored, whole bool, flying int,
 	g := l.group
 	l.state = laneNew
 	if stored {
-		g.stored(1)
+		g.stored()
 		q.available(g)
 	}
 	if trouble == nil {
@@ -90,10 +93,6 @@ func (q *queue) afterRun(l *lane, trouble error, stored, whole bool, flying int,
 	case errors.Is(trouble, ErrThrottled):
 		q.stats.Throttled++
 		g.throttled(sent, now, flying)
-		if g.window == minWindow && !stored {
-			g.failures++
-			q.park(g, now+q.backoff(g.failures))
-		}
 		if m := (*marked)(nil); errors.As(trouble, &m) {
 			wait = max(wait, m.after)
 		}
@@ -108,10 +107,14 @@ func (q *queue) afterRun(l *lane, trouble error, stored, whole bool, flying int,
 
 // park stops a group until a time and lets it start again with one lane.
 func (q *queue) park(g *group, until time.Duration) {
-	g.window = minWindow
-	if !g.pending() {
-		q.delay(&g.timed, until)
+	g.window = 1
+	if g.pending() {
+		if g.due >= until {
+			return
+		}
+		q.timers.remove(&g.timed)
 	}
+	q.delay(&g.timed, until)
 }
 
 // available notes that a group that was unavailable is so no longer. Its window

@@ -63,9 +63,10 @@ func (l *lane) dropAfterFlying() {
 }
 
 // A group is a set of lanes that share a bottleneck. While it is throttled its
-// window bounds how many lanes of it may fly at once: halved by a throttled
-// write, grown by one per window of successful ones, and given up once it is
-// clearly larger than what is needed.
+// window says how many lanes of it may fly at once: cut by a throttled write,
+// grown by one per window of successful ones, and given up once it is clearly
+// larger than what is needed. A window below one is a share of time: after each
+// flight the group rests, so that 0.5 means in flight half of the time.
 type group struct {
 	id         uint64
 	lanes      int // that exist
@@ -76,13 +77,12 @@ type group struct {
 
 	window      float64 // 0: unlimited
 	cut         time.Duration
-	failures    int  // throttled in a row, with nothing stored
 	unavailable bool // its last write ended with an Unavailable error
 	timed
 }
 
 const (
-	minWindow = 1
+	minWindow = 1.0 / 16
 	maxWindow = 4096 // more lanes than any sink has in flight: no limit at all
 )
 
@@ -107,7 +107,7 @@ func (g *group) popReady() *lane {
 
 // open tells whether another lane may fly.
 func (g *group) open() bool {
-	return g.head != nil && !g.pending() && (g.window == 0 || float64(g.flying) < g.window)
+	return g.head != nil && !g.pending() && (g.window == 0 || float64(g.flying) < max(g.window, 1))
 }
 
 // throttled shrinks the window after a write that was sent at the time sent. A
@@ -120,20 +120,33 @@ func (g *group) throttled(sent, now time.Duration, flying int) {
 	if g.window == 0 {
 		g.window = float64(flying)
 	}
-	g.window = max(minWindow, g.window/2)
+	if g.window > 1 {
+		g.window = max(1, g.window/2)
+	} else {
+		g.window = max(minWindow, g.window*0.7)
+	}
 	g.cut = now
 }
 
-// stored grows the window after lanes of the group were stored.
-func (g *group) stored(lanes int) {
-	g.failures = 0
-	if g.window == 0 {
-		return
-	}
-	g.window += float64(lanes) / g.window
-	if g.window > maxWindow {
+// stored grows the window after a lane of the group was stored.
+func (g *group) stored() {
+	switch {
+	case g.window == 0:
+	case g.window < 1:
+		g.window = min(1, g.window*1.1)
+	case g.window > maxWindow:
 		g.window = 0
+	default:
+		g.window += 1 / g.window
 	}
+}
+
+// rest is how long the group must not fly after a flight that took so long.
+func (g *group) rest(flight time.Duration) time.Duration {
+	if g.window == 0 || g.window >= 1 {
+		return 0
+	}
+	return time.Duration(float64(flight) * (1/g.window - 1))
 }
 
 // timed is an entry of the timer heap.

@@ -1,6 +1,9 @@
 package bridge
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Sink writes batches of records.
 //
@@ -94,4 +97,6 @@ type Limits struct {
 	// LaneFill makes a lane wait, at most for the queue's BatchTime, until
 	// it holds that many bytes. Zero: a lane is ready with its first record.
 	LaneFill int
+	// BatchTime is the default of QueueConfig.BatchTime for this sink.
+	BatchTime time.Duration
 }

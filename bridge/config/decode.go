@@ -16,7 +16,10 @@ import (
 // to find the next.
 type decoder struct {
 	problems
-	secret map[ast.Node]bool // nodes whose values must not appear in errors
+	lines  []string // of the file
+	lookup func(string) (string, bool)
+	values map[string]string // from outside, with the references to them
+	secret map[ast.Node]bool // nodes that hold such a value
 }
 
 // mapping returns the entries of a node that must be a mapping; path names it.
@@ -43,25 +46,35 @@ func keyOf(e *ast.MappingValueNode) string {
 
 // value fills v, a settable value, from a node.
 func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
+	if v.Kind() == reflect.Struct && isMapping(n) {
+		d.structure(n, path, v)
+		return
+	}
 	if _, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		d.text(n, path, v)
 		return
 	}
-	switch {
-	case v.Kind() == reflect.Struct:
+	switch v.Kind() {
+	case reflect.Struct:
 		d.structure(n, path, v)
-	case v.Kind() == reflect.Pointer:
+	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		d.value(n, path, v.Elem())
-	case v.Type() == reflect.TypeFor[Texts]():
-		if _, ok := n.(*ast.SequenceNode); !ok {
+	case reflect.Slice:
+		if _, ok := n.(*ast.SequenceNode); !ok && v.Type() == reflect.TypeFor[Texts]() {
 			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 			d.value(n, path, v.Index(0))
 			return
 		}
 		d.sequence(n, path, v)
-	case v.Kind() == reflect.Slice:
-		d.sequence(n, path, v)
+	case reflect.Map:
+		d.table(n, path, v)
+	case reflect.String:
+		if text, ok := textOf(n); ok {
+			v.SetString(text)
+		} else {
+			d.addf(n, path, "must be text, not %s", kindOf(n))
+		}
 	default:
 		if err := yaml.NodeToValue(n, v.Addr().Interface(), yaml.Strict()); err != nil {
 			d.addf(n, path, "must be %s, not %s", wanted(v), kindOf(n))
@@ -69,14 +82,30 @@ func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
 	}
 }
 
+func isMapping(n ast.Node) bool {
+	return n.Type() == ast.MappingType || n.Type() == ast.MappingValueType
+}
+
+// textOf returns the text of a scalar, that of numbers as they are written.
+func textOf(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
 // text fills a value that reads itself from text.
 func (d *decoder) text(n ast.Node, path string, v reflect.Value) {
-	scalar, ok := n.(ast.ScalarNode)
+	text, ok := textOf(n)
 	if !ok {
 		d.addf(n, path, "must be text, not %s", kindOf(n))
 		return
 	}
-	text := fmt.Sprint(scalar.GetValue())
 	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
 		if d.secret[n] {
 			err = errors.New("the value from outside is not valid here")
@@ -97,23 +126,44 @@ func (d *decoder) sequence(n ast.Node, path string, v reflect.Value) {
 	}
 }
 
+// table fills a map whose keys are texts.
+func (d *decoder) table(n ast.Node, path string, v reflect.Value) {
+	v.Set(reflect.MakeMap(v.Type()))
+	for _, e := range d.entries(n, path) {
+		item := reflect.New(v.Type().Elem()).Elem()
+		d.value(e.Value, path+"."+keyOf(e), item)
+		v.SetMapIndex(reflect.ValueOf(keyOf(e)), item)
+	}
+}
+
+// entries is mapping without the keys that are given again, which are reported.
+func (d *decoder) entries(n ast.Node, path string) []*ast.MappingValueNode {
+	seen := map[string]bool{}
+	var list []*ast.MappingValueNode
+	for _, e := range d.mapping(n, path) {
+		if key := keyOf(e); seen[key] {
+			d.addf(e.Key, strings.TrimPrefix(path+"."+key, "."), "is given twice")
+		} else {
+			seen[key] = true
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
 func (d *decoder) structure(n ast.Node, path string, v reflect.Value) {
 	fields := fieldsOf(v)
-	seen := map[string]bool{}
-	for _, e := range d.mapping(n, path) {
+	for _, e := range d.entries(n, path) {
 		key := keyOf(e)
 		field, ok := fields[key]
 		switch {
 		case !ok:
 			d.addf(e.Key, path+"."+key, "unknown key%s", didYouMean(key, sortedKeys(fields)))
-		case seen[key]:
-			d.addf(e.Key, path+"."+key, "is given twice")
 		case e.Value.Type() == ast.NullType:
 			// As if it were not there.
 		default:
 			d.value(e.Value, path+"."+key, field)
 		}
-		seen[key] = true
 	}
 }
 
@@ -165,13 +215,9 @@ func wanted(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Bool:
 		return "true or false"
-	case reflect.Int, reflect.Int64, reflect.Uint8, reflect.Uint16:
-		return "a whole number"
-	case reflect.Float64:
+	case reflect.Float64, reflect.Float32:
 		return "a number"
-	case reflect.Map:
-		return "a mapping"
 	default:
-		return "text"
+		return "a whole number"
 	}
 }

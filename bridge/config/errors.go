@@ -20,6 +20,9 @@ type Error struct {
 
 // Error says where and what: "bridge.yaml:3:5: sinks.kinesis.region: …".
 func (e *Error) Error() string {
+	if e.Path == "" {
+		return fmt.Sprintf("%s:%d:%d: %v", e.File, e.Line, e.Column, e.Err)
+	}
 	return fmt.Sprintf("%s:%d:%d: %s: %v", e.File, e.Line, e.Column, e.Path, e.Err)
 }
 
@@ -33,24 +36,41 @@ type problems struct {
 }
 
 func (p *problems) add(at ast.Node, path string, err error) {
-	e := &Error{File: p.file, Line: 1, Column: 1, Path: path, Err: err}
-	if at != nil && at.GetToken() != nil && at.GetToken().Position != nil {
-		e.Line, e.Column = at.GetToken().Position.Line, at.GetToken().Position.Column
-	}
-	p.list = append(p.list, e)
+	line, column := position(at)
+	p.list = append(p.list, &Error{File: p.file, Line: line, Column: column, Path: path, Err: err})
 }
 
 func (p *problems) addf(at ast.Node, path, format string, args ...any) {
 	p.add(at, path, fmt.Errorf(format, args...))
 }
 
-// err returns all problems in the order of their places.
-func (p *problems) err() error {
+// position returns the line and column where a node begins.
+func position(n ast.Node) (line, column int) {
+	switch m := n.(type) {
+	case nil:
+		return 1, 1
+	case *ast.MappingValueNode:
+		return position(m.Key)
+	case *ast.MappingNode: // its own token is the first colon unless it has braces
+		if len(m.Values) > 0 && m.Start.Value != "{" {
+			return position(m.Values[0].Key)
+		}
+	}
+	if t := n.GetToken(); t != nil && t.Position != nil {
+		return t.Position.Line, max(t.Position.Column, 1)
+	}
+	return 1, 1
+}
+
+// err returns all problems in the order of their places, without values from
+// outside.
+func (p *problems) err(values map[string]string) error {
 	slices.SortStableFunc(p.list, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path))
 	})
 	errs := make([]error, len(p.list))
 	for i, e := range p.list {
+		e.Err = redact(values, e.Err)
 		errs[i] = e
 	}
 	return errors.Join(errs...)
@@ -58,7 +78,7 @@ func (p *problems) err() error {
 
 // didYouMean returns a hint at the name that is meant, or nothing.
 func didYouMean(name string, known []string) string {
-	best, least := "", 3
+	best, least := "", min(3, len(name))
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least {
 			best, least = k, d

@@ -1,9 +1,13 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -16,45 +20,59 @@ import (
 var reference = regexp.MustCompile(`\$\{(env|file):([^}]+)\}`)
 
 // interpolate replaces references in all texts below n and returns n, or what
-// takes its place.
-func (d *decoder) interpolate(n ast.Node, lookup func(string) (string, bool)) ast.Node {
+// takes its place. It also refuses what YAML has and JSON has not.
+func (d *decoder) interpolate(n ast.Node) ast.Node {
 	switch n := n.(type) {
 	case *ast.MappingNode:
 		for _, e := range n.Values {
-			d.interpolate(e, lookup)
+			d.interpolate(e)
 		}
 	case *ast.MappingValueNode:
-		n.Value, _ = d.interpolate(n.Value, lookup).(ast.Node)
+		if _, ok := n.Key.(*ast.MergeKeyNode); ok {
+			d.addf(n.Key, "<<", "merging is not supported")
+		}
+		n.Value = d.interpolate(n.Value)
 	case *ast.SequenceNode:
 		for i := range n.Values {
-			n.Values[i] = d.interpolate(n.Values[i], lookup)
+			n.Values[i] = d.interpolate(n.Values[i])
+		}
+	case *ast.LiteralNode:
+		if reference.MatchString(n.Value.Value) {
+			n.Value.Value = d.resolve(n, n.Value.Value)
+			d.secret[n] = true
 		}
 	case *ast.StringNode:
 		if reference.MatchString(n.Value) {
-			return d.resolve(n, lookup)
+			n.Value = d.resolve(n, n.Value)
+			d.secret[n] = true
+			return d.retype(n)
 		}
-	case *ast.LiteralNode:
-		n.Value, _ = d.interpolate(n.Value, lookup).(*ast.StringNode)
+	case *ast.AliasNode, *ast.AnchorNode, *ast.TagNode:
+		d.addf(n, n.GetToken().Value, "anchors, aliases and tags are not supported; write the value out")
+		return ast.Null(n.GetToken())
 	}
 	return n
 }
 
-func (d *decoder) resolve(n *ast.StringNode, lookup func(string) (string, bool)) ast.Node {
-	missing := false
-	n.Value = reference.ReplaceAllStringFunc(n.Value, func(ref string) string {
+// resolve returns text with the references replaced.
+func (d *decoder) resolve(n ast.Node, text string) string {
+	return reference.ReplaceAllStringFunc(text, func(ref string) string {
 		m := reference.FindStringSubmatch(ref)
-		text, err := outside(m[1], m[2], lookup)
+		value, err := outside(m[1], m[2], d.lookup)
 		if err != nil {
 			d.add(n, ref, err)
-			missing = true
+			return ""
 		}
-		return text
+		d.values[value] = ref
+		return value
 	})
-	d.secret[n] = true
-	if missing || n.Token.Type == token.SingleQuoteType || n.Token.Type == token.DoubleQuoteType {
+}
+
+// retype makes a number or a boolean of a text from outside that is not quoted.
+func (d *decoder) retype(n *ast.StringNode) ast.Node {
+	if n.Token.Type == token.SingleQuoteType || n.Token.Type == token.DoubleQuoteType {
 		return n
 	}
-	// Unquoted, a number or a boolean from outside is one.
 	f, err := parser.ParseBytes([]byte(n.Value), 0)
 	if err != nil || len(f.Docs) != 1 {
 		return n
@@ -77,4 +95,27 @@ func outside(kind, name string, lookup func(string) (string, bool)) (string, err
 	}
 	text, err := os.ReadFile(name)
 	return strings.TrimRight(string(text), "\r\n"), err
+}
+
+// redact returns err, or an error that shows the references in place of the
+// values from outside that its text contains.
+func redact(values map[string]string, err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	list := sortedKeys(values)
+	slices.SortStableFunc(list, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	for _, v := range list {
+		if v == "" {
+			continue
+		}
+		quoted := strconv.Quote(v)
+		text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], values[v])
+		text = strings.ReplaceAll(text, v, values[v])
+	}
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }

@@ -1,27 +1,70 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Duration is a time as people write it: "5s", "1m30s", "100ms", and "infinity"
-// for none, which is 0.
+// Duration is a time as people write it: "5s", "1m30s", "100ms", "7d".
 type Duration time.Duration
 
 // UnmarshalText reads a duration.
 func (d *Duration) UnmarshalText(text []byte) error {
-	if s := string(text); s != "infinity" {
-		v, err := time.ParseDuration(s)
-		if err != nil {
-			return fmt.Errorf("%q is not a duration such as 5s, 1m30s or 100ms", s)
+	s := string(text)
+	days, rest, ok := strings.Cut(s, "d")
+	n := 0
+	if ok {
+		var err error
+		if n, err = strconv.Atoi(days); err != nil || n > 100_000 {
+			return fmt.Errorf("%q is not a time such as 5s, 1m30s, 100ms or 7d", s)
 		}
-		*d = Duration(v)
+		if rest == "" {
+			rest = "0s"
+		}
+	} else {
+		rest = s
+	}
+	v, err := time.ParseDuration(rest)
+	if err != nil {
+		return fmt.Errorf("%q is not a time such as 5s, 1m30s, 100ms or 7d", s)
+	}
+	if v < 0 || n < 0 {
+		return fmt.Errorf("%q is negative", s)
+	}
+	*d = Duration(v + time.Duration(n)*24*time.Hour)
+	return nil
+}
+
+// orNegative returns 0, which means the default, if d is not given, and -1, which
+// means none, if it is zero.
+func orNegative(d *Duration) time.Duration {
+	switch {
+	case d == nil:
+		return 0
+	case *d == 0:
+		return -1
+	}
+	return time.Duration(*d)
+}
+
+// TTL is a Duration, or "infinity", which is 0.
+type TTL time.Duration
+
+// UnmarshalText reads a time to live.
+func (t *TTL) UnmarshalText(text []byte) error {
+	if string(text) == "infinity" {
+		*t = 0
 		return nil
 	}
-	*d = 0
+	if err := (*Duration)(t).UnmarshalText(text); err != nil {
+		return err
+	}
+	if *t == 0 {
+		return errors.New("nothing lives for no time; write infinity for no limit")
+	}
 	return nil
 }
 
@@ -46,5 +89,27 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Count is a whole number that is not negative.
+type Count int
+
+// UnmarshalText reads a count.
+func (c *Count) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 32)
+	if err != nil {
+		return fmt.Errorf("%q is not a whole number from 0 on", text)
+	}
+	*c = Count(n)
+	return nil
+}
+
 // Texts is one text or a list of them.
 type Texts []string
+
+// choice reads one of the names into v.
+func choice[T any](v *T, text []byte, names map[string]T) error {
+	if c, ok := names[string(text)]; ok {
+		*v = c
+		return nil
+	}
+	return fmt.Errorf("%q is none of %s", text, strings.Join(sortedKeys(names), ", "))
+}

@@ -64,7 +64,7 @@ type Config struct {
 	// the Kinesis Producer Library. Consumers must take them apart: see
 	// Deaggregate. A record's explicit hash key then only chooses its slot.
 	// How long a record may wait for others is the BatchTime of the
-	// pipeline's queue.
+	// pipeline's queue, which is 100 ms for such a sink if it is not set.
 	Aggregate bool
 	// AggregateBytes is the size, in bytes, that an aggregate is filled up
 	// to, 1 KiB to 1 MiB. Default 25 KiB, one PUT payload unit.

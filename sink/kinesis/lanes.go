@@ -3,6 +3,7 @@ package kinesis
 import (
 	"hash/maphash"
 	"math/bits"
+	"time"
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/internal/kpl"
@@ -86,6 +87,7 @@ func (s *Sink) Limits() bridge.Limits {
 		l.Lanes = MaxEntries
 		l.Overhead = kpl.MaxOverhead
 		l.LaneFill = s.cfg.AggregateBytes - kpl.FixedOverhead - containerKeyBytes
+		l.BatchTime = aggregateTime
 		l.Bytes -= MaxEntries * (kpl.FixedOverhead + containerKeyBytes)
 		if s.cfg.Ordering == Strict {
 			l.LaneBytes = l.LaneFill
@@ -97,6 +99,10 @@ func (s *Sink) Limits() bridge.Limits {
 	}
 	return l
 }
+
+// aggregateTime is how long records wait for others of their slot unless the
+// pipeline says otherwise: what the Kinesis Producer Library waits by default.
+const aggregateTime = 100 * time.Millisecond
 
 // containerKeyBytes is what is kept free in an aggregate for the partition key
 // of its container, which is that of its first record and counts as well.
