@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"maps"
+	"slices"
 	"sync/atomic"
 )
 
@@ -59,16 +60,15 @@ type Sharder interface {
 	Shards() []ShardLoad
 }
 
-// TraceRule calls trace for every message that the rule is applied to, with the
+// TraceRule calls see for every message that the rule is applied to, with the
 // records that it made or the error, until stop is called or the rule is
-// replaced or removed. Trace is called concurrently, holds up the messages, and
-// must not keep what it is given. A rule that nobody traces costs nothing.
-func (p *Pipeline) TraceRule(name string, trace func(m *Message, made []Record, err error)) (stop func(), err error) {
-	var mine *tracedRule
+// replaced or removed. See is called concurrently, holds up the messages, and
+// must not keep what it is given. A rule that nobody traces costs nothing more.
+func (p *Pipeline) TraceRule(name string, see func(m *Message, made []Record, err error)) (stop func(), err error) {
+	mine := &trace{see: see}
 	err = p.changeRule(name, func(e *ruleEntry) *ruleEntry {
 		changed := *e
-		mine = &tracedRule{Rule: e.rule, trace: trace}
-		changed.rule = mine
+		changed.rule = withTrace(e.rule, mine)
 		return &changed
 	})
 	if err != nil {
@@ -78,59 +78,63 @@ func (p *Pipeline) TraceRule(name string, trace func(m *Message, made []Record, 
 		mine.off.Store(true)
 		_ = p.changeRule(name, func(e *ruleEntry) *ruleEntry { // it may be gone
 			changed := *e
-			changed.rule = withoutEnded(e.rule)
+			changed.rule = withoutTrace(e.rule, mine)
 			return &changed
 		})
 	}, nil
 }
 
-// tracedRule is a rule with somebody watching.
+// tracedRule is a rule that somebody watches. It is replaced, not changed, when
+// a trace begins or ends.
 type tracedRule struct {
 	Rule
-	trace func(*Message, []Record, error)
-	off   atomic.Bool
+	traces []*trace
+}
+
+type trace struct {
+	see func(*Message, []Record, error)
+	off atomic.Bool // ended, while a worker still uses the traced rule
 }
 
 // Apply implements Rule.
 func (r *tracedRule) Apply(out *Batch, m *Message) error {
 	before := len(out.Records)
 	err := r.Rule.Apply(out, m)
-	if r.off.Load() {
-		return err
-	}
 	var made []Record
 	if err == nil {
 		made = out.Records[before:]
 	}
-	r.trace(m, made, err)
+	for _, t := range r.traces {
+		if !t.off.Load() {
+			t.see(m, made, err)
+		}
+	}
 	return err
 }
 
-// untraced returns the rule below all traces.
 func untraced(r Rule) Rule {
-	for {
-		t, ok := r.(*tracedRule)
-		if !ok {
-			return r
-		}
-		r = t.Rule
+	if t, ok := r.(*tracedRule); ok {
+		return t.Rule
 	}
+	return r
 }
 
-// withoutEnded takes away the traces that have ended; others may go on above and
-// below them.
-func withoutEnded(r Rule) Rule {
+func withTrace(r Rule, mine *trace) Rule {
+	traces := []*trace{mine}
+	if t, ok := r.(*tracedRule); ok {
+		traces = append(traces, t.traces...)
+	}
+	return &tracedRule{untraced(r), traces}
+}
+
+func withoutTrace(r Rule, mine *trace) Rule {
 	t, ok := r.(*tracedRule)
 	if !ok {
-		return r
+		return r // the rule was replaced
 	}
-	below := withoutEnded(t.Rule)
-	switch {
-	case t.off.Load():
-		return below
-	case below == t.Rule:
-		return t
+	rest := slices.DeleteFunc(slices.Clone(t.traces), func(x *trace) bool { return x == mine })
+	if len(rest) == 0 {
+		return t.Rule
 	}
-	kept := &tracedRule{Rule: below, trace: t.trace}
-	return kept
+	return &tracedRule{t.Rule, rest}
 }
