@@ -1,0 +1,238 @@
+package republish
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
+
+	"github.com/sluiceio/sluice/bridge"
+)
+
+// ClientConfig describes a Client.
+type ClientConfig struct {
+	// Brokers are the URLs of one broker or of the nodes of one cluster:
+	// mqtt://host:1883, mqtts://host:8883, ws://host/path, wss://host/path.
+	// Required.
+	Brokers []string
+	// ClientID names the connection at the broker; two running clients must
+	// not share it. Default: the broker chooses one.
+	ClientID string
+	// Dial, when set, makes the network connections, without TLS.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// KeepAlive is the interval of pings. Default 30 s.
+	KeepAlive time.Duration
+	// Logger gets what an operator should know. Default slog.Default().
+	Logger *slog.Logger
+	// Password and Username are what the broker asks for.
+	Password string
+	// TLS configures mqtts and wss. Default: the system's authorities.
+	TLS      *tls.Config
+	Username string
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c ClientConfig) Validate() error {
+	_, err := c.urls()
+	if c.KeepAlive < 0 || c.KeepAlive > 65535*time.Second {
+		err = errors.Join(err, fmt.Errorf("KeepAlive: %v is not within 0 and 65535 s", c.KeepAlive))
+	}
+	return err
+}
+
+func (c ClientConfig) urls() ([]*url.URL, error) {
+	if len(c.Brokers) == 0 {
+		return nil, errors.New("Brokers: at least one URL is needed")
+	}
+	var list []*url.URL
+	var errs []error
+	for i, text := range c.Brokers {
+		u, err := url.Parse(text)
+		switch {
+		case err != nil || u.Host == "":
+			errs = append(errs, fmt.Errorf("Brokers[%d]: not a URL of a broker", i)) // it may hold a secret
+		case u.User != nil:
+			errs = append(errs, fmt.Errorf("Brokers[%d]: must not hold a user or password; set Username and Password", i))
+		default:
+			list = append(list, u)
+		}
+	}
+	return list, errors.Join(errs...)
+}
+
+// Client is a Publisher that publishes to an MQTT 5 broker. It connects, and
+// connects again, by itself.
+type Client struct {
+	cfg  ClientConfig
+	urls []*url.URL
+
+	mu     sync.Mutex
+	conn   *autopaho.ConnectionManager
+	cancel context.CancelFunc
+	down   error // why there is no connection
+}
+
+var (
+	_ Publisher      = (*Client)(nil)
+	_ bridge.Opener  = (*Client)(nil)
+	_ bridge.Checker = (*Client)(nil)
+)
+
+// NewClient makes a client; Open connects it.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	urls, _ := cfg.urls()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("republish client: %w", err)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.KeepAlive == 0 {
+		cfg.KeepAlive = 30 * time.Second
+	}
+	return &Client{cfg: cfg, urls: urls, down: errors.New("not connected to a broker yet")}, nil
+}
+
+// Open begins to connect; it does not wait for the connection.
+func (c *Client) Open(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cfg := autopaho.ClientConfig{
+		ServerUrls:                    c.urls,
+		TlsCfg:                        c.cfg.TLS,
+		KeepAlive:                     uint16(c.cfg.KeepAlive / time.Second), //nolint:gosec // validated
+		CleanStartOnInitialConnection: true,
+		ConnectUsername:               c.cfg.Username,
+		ConnectPassword:               []byte(c.cfg.Password),
+		ReconnectBackoff:              autopaho.NewExponentialBackoff(100*time.Millisecond, 10*time.Second, time.Second, 2),
+		OnConnectionUp:                func(*autopaho.ConnectionManager, *paho.Connack) { c.note(nil) },
+		OnConnectionDown: func() bool {
+			c.note(errors.New("the connection to the broker was lost"))
+			return true
+		},
+		OnConnectError: c.note,
+		ClientConfig:   paho.ClientConfig{ClientID: c.cfg.ClientID},
+	}
+	if dial := c.cfg.Dial; dial != nil {
+		cfg.AttemptConnection = func(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
+			nc, err := dial(ctx, "tcp", u.Host)
+			if err != nil {
+				return nil, err
+			}
+			return packets.NewThreadSafeConn(nc), nil
+		}
+	}
+	conn, err := autopaho.NewConnection(ctx, cfg)
+	if err != nil {
+		cancel()
+		return fmt.Errorf("republish client: %w", err)
+	}
+	c.conn, c.cancel = conn, cancel
+	return nil
+}
+
+// note remembers and logs whether there is a connection.
+func (c *Client) note(err error) {
+	c.mu.Lock()
+	changed := (c.down == nil) != (err == nil)
+	c.down = err
+	c.mu.Unlock()
+	switch {
+	case err == nil:
+		c.cfg.Logger.Info("republish client is connected")
+	case changed:
+		c.cfg.Logger.Warn("republish client is not connected", slog.Any("error", err))
+	}
+}
+
+// Check returns why there is no connection, or nil.
+func (c *Client) Check(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.down
+}
+
+// Publish implements Publisher.
+func (c *Client) Publish(ctx context.Context, m *Message) error {
+	c.mu.Lock()
+	conn, down := c.conn, c.down
+	c.mu.Unlock()
+	if down != nil || conn == nil {
+		return fmt.Errorf("republish client: %w", down)
+	}
+	resp, err := conn.Publish(ctx, &paho.Publish{
+		Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Properties: properties(m.Props),
+	})
+	return classify(resp, err)
+}
+
+// Close disconnects.
+func (c *Client) Close(ctx context.Context) error {
+	c.mu.Lock()
+	conn, cancel := c.conn, c.cancel
+	c.conn, c.down = nil, errors.New("the client is closed")
+	c.mu.Unlock()
+	if conn == nil {
+		return nil
+	}
+	defer cancel()
+	if err := conn.Disconnect(ctx); err != nil && ctx.Err() == nil {
+		cancel() // it was not connected
+		<-conn.Done()
+	}
+	return nil
+}
+
+func properties(p *bridge.Properties) *paho.PublishProperties {
+	if p == nil {
+		return nil
+	}
+	props := &paho.PublishProperties{
+		PayloadFormat: p.PayloadFormat, MessageExpiry: p.MessageExpiry,
+		ContentType: p.ContentType, ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData,
+	}
+	for _, u := range p.User {
+		props.User.Add(u.Key, u.Value)
+	}
+	return props
+}
+
+// classify says what the outcome of a publish means. The reason codes are those
+// of MQTT 5.0, section 3.4.2.1.
+func classify(resp *paho.PublishResponse, err error) error {
+	if resp != nil && resp.ReasonCode >= 0x80 {
+		err = fmt.Errorf("republish client: the broker refused the message with reason code 0x%02x", resp.ReasonCode)
+		switch resp.ReasonCode {
+		case packets.PubackQuotaExceeded:
+			return bridge.Throttled(err, 0)
+		case packets.PubackNotAuthorized, packets.PubackTopicNameInvalid, packets.PubackPayloadFormatInvalid:
+			return bridge.Permanent(err)
+		}
+		return err
+	}
+	if err == nil {
+		return nil
+	}
+	wrapped := fmt.Errorf("republish client: %w", err)
+	switch {
+	case errors.Is(err, autopaho.ConnectionDownError):
+		return wrapped
+	case errors.Is(err, paho.ErrInvalidArguments):
+		return bridge.Permanent(wrapped)
+	default:
+		return bridge.Ambiguous(wrapped)
+	}
+}

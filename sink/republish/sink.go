@@ -1,0 +1,200 @@
+package republish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sluiceio/sluice/bridge"
+)
+
+// Message is a message to be published.
+type Message struct {
+	Topic   string
+	Payload []byte
+	QoS     byte
+	Retain  bool
+	Props   *bridge.Properties // nil for none
+}
+
+// Publisher publishes messages. Client is one; an embedded broker is another.
+//
+// Publish returns when the message was taken over, with QoS 1 and 2 when that
+// was acknowledged. It is called concurrently and must not keep the message. Its
+// errors are classified as those of bridge.Sink are. A Publisher that also
+// implements bridge.Opener or bridge.Checker, or has the method Close of
+// bridge.Sink, is opened, checked and closed with the sink; Check is then also
+// called before each Write and has to be cheap.
+type Publisher interface {
+	Publish(ctx context.Context, m *Message) error
+}
+
+// PublisherFunc is a function as a Publisher.
+type PublisherFunc func(ctx context.Context, m *Message) error
+
+// Publish calls f.
+func (f PublisherFunc) Publish(ctx context.Context, m *Message) error { return f(ctx, m) }
+
+// Config describes a Sink.
+type Config struct {
+	// Concurrency is how many messages of different lanes one Write publishes
+	// at once. Default 64.
+	Concurrency int
+	// Publisher publishes the messages. Required.
+	Publisher Publisher
+	// Timeout bounds the publishing of one message. Default 10 s.
+	Timeout time.Duration
+	// Unmarked leaves out the user property that Guard looks for, which
+	// subscribers see.
+	Unmarked bool
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Publisher == nil {
+		errs = append(errs, errors.New("Publisher: is nil"))
+	}
+	if c.Concurrency < 0 {
+		errs = append(errs, fmt.Errorf("Concurrency: %d is negative", c.Concurrency))
+	}
+	if c.Timeout < 0 {
+		errs = append(errs, fmt.Errorf("Timeout: %v is negative", c.Timeout))
+	}
+	return errors.Join(errs...)
+}
+
+// Sink publishes records. It implements bridge.Sink, bridge.Opener and
+// bridge.Checker.
+type Sink struct{ cfg Config }
+
+var (
+	_ bridge.Sink    = (*Sink)(nil)
+	_ bridge.Opener  = (*Sink)(nil)
+	_ bridge.Checker = (*Sink)(nil)
+)
+
+// New makes a sink.
+func New(cfg Config) (*Sink, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("republish sink: %w", err)
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = 64
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 10 * time.Second
+	}
+	return &Sink{cfg}, nil
+}
+
+// Open opens the publisher.
+func (s *Sink) Open(ctx context.Context) error {
+	if o, ok := s.cfg.Publisher.(bridge.Opener); ok {
+		return o.Open(ctx)
+	}
+	return nil
+}
+
+// Check asks the publisher for its health.
+func (s *Sink) Check(ctx context.Context) error {
+	if c, ok := s.cfg.Publisher.(bridge.Checker); ok {
+		return c.Check(ctx)
+	}
+	return nil
+}
+
+// Close closes the publisher.
+func (s *Sink) Close(ctx context.Context) error {
+	if c, ok := s.cfg.Publisher.(interface{ Close(context.Context) error }); ok {
+		return c.Close(ctx)
+	}
+	return nil
+}
+
+// Write publishes the records: those of a lane one after the other, lanes side
+// by side. Behind one that fails and will be tried again, those of its lane wait
+// for their turn.
+func (s *Sink) Write(ctx context.Context, b *bridge.Batch) error {
+	if err := s.Check(ctx); err != nil {
+		return err // of the batch as a whole, so that the queue tries seldom
+	}
+	errs := make([]error, len(b.Records))
+	var lanes sync.WaitGroup
+	room := make(chan struct{}, s.cfg.Concurrency)
+	for from := 0; from < len(b.Records); {
+		to := from + 1
+		for to < len(b.Records) && b.Records[to].Lane == b.Records[from].Lane {
+			to++
+		}
+		records, results := b.Records[from:to], errs[from:to]
+		room <- struct{}{}
+		lanes.Go(func() {
+			defer func() { <-room }()
+			s.publishLane(ctx, records, results)
+		})
+		from = to
+	}
+	lanes.Wait()
+	failed := new(bridge.BatchError)
+	for i, err := range errs {
+		if err != nil {
+			failed.Fail(i, err)
+		}
+	}
+	return failed.ErrorOrNil()
+}
+
+func (s *Sink) publishLane(ctx context.Context, records []bridge.Record, errs []error) {
+	for i := range records {
+		err := s.publish(ctx, &records[i])
+		errs[i] = err
+		if err != nil && !errors.Is(err, bridge.ErrPermanent) {
+			for j := range errs[i:] {
+				errs[i+j] = err
+			}
+			return
+		}
+	}
+}
+
+func (s *Sink) publish(ctx context.Context, r *bridge.Record) (err error) {
+	// This is not the goroutine of the Write, whose panics the pipeline holds.
+	defer func() {
+		if p := recover(); p != nil {
+			err = bridge.Ambiguous(fmt.Errorf("republish sink: the publisher panicked: %v", p))
+		}
+	}()
+	m, err := message(r)
+	if err != nil {
+		return bridge.Permanent(fmt.Errorf("republish sink: %w", err))
+	}
+	if !s.cfg.Unmarked && r.Rule != "" {
+		if m.Props == nil {
+			m.Props = new(bridge.Properties)
+		}
+		m.Props.User = append(m.Props.User, bridge.UserProperty{Key: MarkProperty, Value: r.Rule})
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	return s.cfg.Publisher.Publish(ctx, m)
+}
+
+// MarkProperty is the user property that names the rule which a message was
+// made by.
+const MarkProperty = "sluice-rule"
+
+// Guard returns a rule that passes over messages which the rule of that name, in
+// the same or another pipeline, has published itself, and is r otherwise.
+func Guard(name string, r bridge.Rule) bridge.Rule {
+	mark := bridge.UserProperty{Key: MarkProperty, Value: name}
+	return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		if m.Props != nil && slices.Contains(m.Props.User, mark) {
+			return nil
+		}
+		return r.Apply(out, m)
+	}, r.Filters()...)
+}
