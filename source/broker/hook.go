@@ -286,7 +286,7 @@ func (s *Source) openSession(c *conn, clean bool) {
 		have = new(session)
 		s.sessions[c.client.ID] = have
 	}
-	have.owner = c
+	have.owner.Store(c)
 	c.session = have
 	s.mu.Unlock()
 	if due != nil {

@@ -31,10 +31,10 @@ func (s *Source) receive(c *conn, pk packets.Packet) error {
 		s.log.Debug("broker refused a message", "client", c.client.ID, "topic", pk.TopicName)
 	}
 	if pk.FixedHeader.Qos == 0 {
-		if !allowed {
-			return nil
+		if allowed && !s.enqueue(c, &pk, bridge.Delivery{}) {
+			return s.goodbye(c)
 		}
-		return s.accept(c, &pk, bridge.Delivery{})
+		return nil
 	}
 	return s.receiveAcked(c, pk, allowed)
 }
@@ -57,37 +57,48 @@ func (s *Source) receiveAcked(c *conn, pk packets.Packet, allowed bool) error {
 		c.acks.settle(seq, packets.ErrNotAuthorized.Code)
 		return nil
 	}
+	if !s.enter(c, &pk, seq) {
+		return s.goodbye(c)
+	}
+	return nil
+}
+
+// enter queues a message with QoS 1 or 2, unless it is one of QoS 2 that has been
+// queued before. It returns false when the source is closing.
+func (s *Source) enter(c *conn, pk *packets.Packet, seq uint64) bool {
+	c.session.turn.Lock()
+	defer c.session.turn.Unlock()
+	if c.session.owner.Load() != c {
+		return true // the client is back on another connection and sends it again
+	}
 	var acker bridge.Acker = &c.acks
 	if pk.FixedHeader.Qos == 2 {
 		r, first := c.session.receive(pk.PacketID, &c.acks, seq)
 		if !first {
-			return nil
+			return true
 		}
 		acker = r
 	}
 	d := bridge.NewDelivery(acker, seq)
 	if !s.cfg.EarlyAck {
-		return s.accept(c, &pk, d)
+		return s.enqueue(c, pk, d)
 	}
-	if err := s.accept(c, &pk, bridge.Delivery{}); err != nil {
-		return err
+	if !s.enqueue(c, pk, bridge.Delivery{}) {
+		return false
 	}
 	d.Done(nil)
-	return nil
+	return true
 }
 
-// accept queues a message and passes it on to subscribers. When the source is
-// closing it disconnects the client instead, after the acknowledgements of
-// earlier messages are written.
-func (s *Source) accept(c *conn, pk *packets.Packet, d bridge.Delivery) error {
-	if !s.enqueue(c, pk, d) {
-		<-s.flushed
-		return s.expel(c, packets.ErrServerShuttingDown)
-	}
-	return nil
+// goodbye disconnects a client because the source is closing, after the
+// acknowledgements of earlier messages are written.
+func (s *Source) goodbye(c *conn) error {
+	<-s.flushed
+	return s.expel(c, packets.ErrServerShuttingDown)
 }
 
-// enqueue is accept without the disconnecting.
+// enqueue queues a message, after waiting for room, and passes it on to
+// subscribers. It returns false when the source is closing.
 func (s *Source) enqueue(c *conn, pk *packets.Packet, d bridge.Delivery) bool {
 	m := message(c, pk)
 	m.Delivery = d

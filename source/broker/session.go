@@ -2,6 +2,7 @@ package broker
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluiceio/sluice/bridge"
 )
@@ -10,7 +11,12 @@ import (
 // messages that it has sent and not released. A message that is sent again after
 // a reconnect is thus not handed out twice.
 type session struct {
-	owner *conn // the connection that has it, or had it last; guarded by Source.mu
+	owner atomic.Pointer[conn] // the connection that has it, or had it last
+
+	// turn is held while a message is entered and queued. When the client
+	// comes back while its old connection still waits for room in the queue,
+	// the new connection must not overtake.
+	turn sync.Mutex
 
 	mu   sync.Mutex
 	qos2 map[uint16]*received

@@ -220,9 +220,8 @@ func (s *Source) shutDown() error {
 		}
 		_ = c.Close()
 	})
-	err := s.server.Close()
-	s.serving.Wait()
-	return err
+	s.serving.Wait() // before the server waits for the same, unsafely
+	return s.server.Close()
 }
 
 // closeGrace is how long Close waits for goroutines to end whose connections it

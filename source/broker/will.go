@@ -55,7 +55,7 @@ func (s *Source) willDue(c *conn) bool {
 	switch current := s.sessions[c.client.ID]; {
 	case current != c.session:
 		return true
-	case current.owner != c, s.ctx.Err() != nil:
+	case current.owner.Load() != c, s.ctx.Err() != nil:
 		return false
 	}
 	w := &delayedWill{c: c}
