@@ -76,12 +76,13 @@ type routes struct {
 
 type route struct {
 	topic string
-	rules []*ruleEntry
+	event bool // the topic is that of an event, which a client can publish to
 	valid bool
+	rules []*ruleEntry
 }
 
-// use makes the cache speak of t, for messages of the named source.
-func (r *routes) use(t *table, source string) {
+// use makes the cache speak of t, for messages of the source with these names.
+func (r *routes) use(t *table, source []string) {
 	if r.table == t {
 		return
 	}
@@ -90,19 +91,21 @@ func (r *routes) use(t *table, source string) {
 	}
 	r.table = t
 	clear(r.slots[:])
-	r.source = t.index.Append(nil, "$sources/"+source)
-	r.source = t.index.Append(r.source, "$bridges/"+source)
+	r.source = nil
+	for _, name := range source {
+		r.source = t.index.Append(r.source, name)
+	}
 }
 
 // rules returns the rules for a message, in the order of their names.
 func (r *routes) rules(m *Message) []*ruleEntry {
-	name := m.Event
+	name, event := m.Event, true
 	if name == "" {
-		name = m.Topic
+		name, event = m.Topic, false
 	}
 	slot := &r.slots[maphash.String(r.seed, name)%uint64(len(r.slots))]
-	if !slot.valid || slot.topic != name {
-		slot.valid, slot.topic = true, name
+	if !slot.valid || slot.topic != name || slot.event != event {
+		slot.valid, slot.topic, slot.event = true, name, event
 		slot.rules = r.match(slot.rules[:0], m, name)
 	}
 	return slot.rules

@@ -22,3 +22,11 @@ type Source interface {
 	Read(ctx context.Context, dst []Message) (n int, err error)
 	Close(ctx context.Context) error
 }
+
+// Typer is implemented by sources that have a type, such as "mqtt". Rules select
+// the messages of one source by the name "$sources/<type>:<name>", or
+// "$sources/<name>" for one without a type, where name is its key in
+// Config.Sources. "$bridges/" means the same, as in EMQX.
+type Typer interface {
+	Type() string
+}

@@ -17,6 +17,7 @@ import (
 // were read: so rules run in parallel and order is that of receipt.
 type feed struct {
 	name   string
+	names  []string // that rules know it by
 	source Source
 
 	// reading is held by who calls Read, and guards what follows. It is a
@@ -41,6 +42,10 @@ type feed struct {
 func newFeed(name string, s Source) *feed {
 	f := &feed{name: name, source: s, reading: make(chan struct{}, 1), health: Health{State: Connecting, Since: time.Now()}}
 	f.passed.L = &f.turn
+	f.names = []string{"$sources/" + name, "$bridges/" + name}
+	if t, ok := s.(Typer); ok {
+		f.names = append(f.names, "$sources/"+t.Type()+":"+name, "$bridges/"+t.Type()+":"+name)
+	}
 	return f
 }
 
@@ -78,7 +83,7 @@ func (w *worker) run(ctx context.Context) {
 		n, ticket, ok := w.read(ctx)
 		if n > 0 {
 			w.table = w.p.acquire()
-			w.routes.use(w.table, w.feed.name)
+			w.routes.use(w.table, w.feed.names)
 			w.evaluate(n)
 		}
 		w.feed.await(ticket)

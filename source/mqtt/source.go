@@ -222,3 +222,7 @@ func (s *Source) Stats() Stats {
 	}
 	return st
 }
+
+// Type returns "mqtt", so that rules can select the source's messages by
+// "$sources/mqtt:<name>".
+func (*Source) Type() string { return "mqtt" }
