@@ -53,6 +53,7 @@ type Buffer struct {
 	next     uint64     // number of the next record
 	waiting  []*request // to be appended
 	settled  []span     // to be marked
+	marks    []span     // marked, of segments that exist; the committer's own
 	armed    bool       // flush is set
 	closed   bool       // takes nothing more
 	sides    int        // handed out and not closed
@@ -166,13 +167,9 @@ func (b *Buffer) recoverMarks() error {
 		marks = append(marks, list...)
 		i++
 	}
-	slices.SortFunc(marks, func(a, c span) int { return cmp.Compare(a.first, c.first) })
-	merged := marks[:0]
-	for _, m := range marks {
-		merged = appendSpan(merged, m)
-	}
+	b.marks = mergeSpans(marks)
 	for _, s := range b.segments {
-		s.marked = merged
+		s.marked = slices.Clone(b.marks) // b.marks goes on changing
 	}
 	return nil
 }
@@ -180,6 +177,7 @@ func (b *Buffer) recoverMarks() error {
 // recoverRecords counts what is left and removes the segments where that is
 // nothing.
 func (b *Buffer) recoverRecords() error {
+	before := len(b.segments)
 	for i := 0; i < len(b.segments); {
 		s, limit := b.segments[i], uint64(math.MaxUint64)
 		if i+1 < len(b.segments) {
@@ -202,6 +200,10 @@ func (b *Buffer) recoverRecords() error {
 			return err
 		}
 		b.segments = slices.Delete(b.segments, i, i+1)
+	}
+	if len(b.segments) < before {
+		b.settled = b.surviving(slices.Clone(b.marks)) // they may have been in a file that is gone
+		signal(b.work)
 	}
 	if n := b.recovered; n > 0 {
 		b.cfg.Logger.Info("the disk buffer holds records of an earlier run",
@@ -280,6 +282,16 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// mergeSpans sorts the ranges and joins those that touch.
+func mergeSpans(list []span) []span {
+	slices.SortFunc(list, func(a, c span) int { return cmp.Compare(a.first, c.first) })
+	merged := list[:0]
+	for _, s := range list {
+		merged = appendSpan(merged, s)
+	}
+	return merged
 }
 
 // appendSpan adds a range behind the others, and to the last one if it follows it.

@@ -102,6 +102,34 @@ func TestSettledRecordsAreForgottenAndOthersReturn(t *testing.T) {
 	}
 }
 
+// TestWhatIsSettledIsNotForgottenWithAFile settles all but one record, whose file
+// stays while the later ones, with the marks for it, are removed.
+func TestWhatIsSettledIsNotForgottenWithAFile(t *testing.T) {
+	t.Parallel()
+	cfg := spool.Config{Dir: t.TempDir(), MaxBytes: 4 << 20, Mode: spool.Volatile}
+	buf := open(t, cfg)
+	sink, source := buf.Sink(), buf.Source()
+	for round := range 6 {
+		for i := range 50 {
+			at := round*5000 + i*100
+			require.NoError(t, sink.Write(t.Context(), records(at, at+100)))
+		}
+		for _, m := range take(t, source, 5000) {
+			if number(t, &m) != 777 {
+				m.Delivery.Done(nil)
+			}
+		}
+	}
+	require.NoError(t, buf.Close())
+	for range 3 {
+		buf = open(t, cfg)
+		got := takeAll(t, buf.Source())
+		require.Less(t, len(got), 150, "a chunk is handed out again, not a file")
+		require.True(t, slices.ContainsFunc(got, func(m bridge.Message) bool { return number(t, &m) == 777 }))
+		require.NoError(t, buf.Close())
+	}
+}
+
 func numbers(from, to int) []int {
 	var list []int
 	for i := from; i < to; i++ {

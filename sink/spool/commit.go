@@ -46,7 +46,14 @@ func (b *Buffer) commitWaiting() {
 	b.waiting, b.settled, b.armed = nil, nil, false
 	b.mu.Unlock()
 
-	b.removeSettled()
+	for _, m := range marks {
+		b.marks = appendSpan(b.marks, m)
+	}
+	if b.removeSettled() {
+		// Marks of segments that still exist may have been in those.
+		b.marks = b.surviving(mergeSpans(b.marks))
+		marks = slices.Clone(b.marks)
+	}
 	requests = b.admit(requests)
 	if len(requests) == 0 {
 		marks = b.surviving(marks)
@@ -184,8 +191,9 @@ func (b *Buffer) writable() (*segment, error) {
 	return s, nil
 }
 
-// removeSettled removes the segments that hold nothing any more.
-func (b *Buffer) removeSettled() {
+// removeSettled removes the segments that hold nothing any more and reports
+// whether there were any.
+func (b *Buffer) removeSettled() bool {
 	var done []*segment
 	b.mu.Lock()
 	b.segments = slices.DeleteFunc(b.segments, func(s *segment) bool {
@@ -203,6 +211,7 @@ func (b *Buffer) removeSettled() {
 				slog.String("file", s.path), slog.Any("error", err))
 		}
 	}
+	return len(done) > 0
 }
 
 // surviving returns the marks that matter: those of segments that still exist.
