@@ -22,11 +22,12 @@ type Rate struct {
 // Validate reports everything that is wrong with the rate.
 func (r Rate) Validate() error {
 	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if r.Bytes < 0 {
-		errs = append(errs, fmt.Errorf("Bytes: %d is negative", r.Bytes))
+		bad("Bytes: %d is negative", r.Bytes)
 	}
 	if r.Records < 0 {
-		errs = append(errs, fmt.Errorf("Records: %d is negative", r.Records))
+		bad("Records: %d is negative", r.Records)
 	}
 	return errors.Join(errs...)
 }

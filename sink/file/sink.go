@@ -54,18 +54,19 @@ type Config struct {
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if (c.Path == "") == (c.Writer == nil) {
-		errs = append(errs, errors.New("Path: either Path or Writer has to be set"))
+		bad("Path: either Path or Writer has to be set")
 	}
 	if c.Format > Raw {
-		errs = append(errs, fmt.Errorf("Format: unknown format %d", c.Format))
+		bad("Format: unknown format %d", c.Format)
 	}
 	for _, f := range []struct {
 		name  string
 		value int
 	}{{"MaxAge", c.MaxAge}, {"MaxBackups", c.MaxBackups}, {"MaxSize", c.MaxSize}} {
 		if f.value < 0 {
-			errs = append(errs, fmt.Errorf("%s: %d is negative", f.name, f.value))
+			bad("%s: %d is negative", f.name, f.value)
 		}
 	}
 	return errors.Join(errs...)

@@ -43,14 +43,15 @@ type Config struct {
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if _, err := c.parseURL(); err != nil {
 		errs = append(errs, err)
 	}
 	if c.Mode > Array {
-		errs = append(errs, fmt.Errorf("Mode: unknown mode %d", c.Mode))
+		bad("Mode: unknown mode %d", c.Mode)
 	}
 	if c.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("Timeout: %v is negative", c.Timeout))
+		bad("Timeout: %v is negative", c.Timeout)
 	}
 	return errors.Join(errs...)
 }

@@ -65,7 +65,7 @@ const maxRetryAfter = 5 * time.Minute
 func retryAfter(text string) time.Duration {
 	d := time.Duration(0)
 	if s, err := strconv.ParseUint(text, 10, 31); err == nil {
-		d = time.Duration(s) * time.Second //nolint:gosec // 31 bits
+		d = time.Duration(s) * time.Second
 	} else if at, err := http.ParseTime(text); err == nil {
 		d = max(0, time.Until(at))
 	}

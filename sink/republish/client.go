@@ -113,7 +113,7 @@ func (c *Client) Open(context.Context) error {
 	cfg := autopaho.ClientConfig{
 		ServerUrls:                    c.urls,
 		TlsCfg:                        c.cfg.TLS,
-		KeepAlive:                     uint16(c.cfg.KeepAlive / time.Second), //nolint:gosec // validated
+		KeepAlive:                     uint16(c.cfg.KeepAlive / time.Second),
 		CleanStartOnInitialConnection: true,
 		ConnectUsername:               c.cfg.Username,
 		ConnectPassword:               []byte(c.cfg.Password),

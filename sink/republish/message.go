@@ -59,7 +59,7 @@ func property(p *bridge.Properties, name, value string) bool {
 		if err != nil {
 			return false
 		}
-		seconds := uint32(n) //nolint:gosec // 32 bits
+		seconds := uint32(n)
 		p.MessageExpiry = &seconds
 	case "payload_format":
 		if value != "0" && value != "1" {

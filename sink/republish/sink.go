@@ -55,14 +55,15 @@ type Config struct {
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Publisher == nil {
-		errs = append(errs, errors.New("Publisher: is nil"))
+		bad("Publisher: is nil")
 	}
 	if c.Concurrency < 0 {
-		errs = append(errs, fmt.Errorf("Concurrency: %d is negative", c.Concurrency))
+		bad("Concurrency: %d is negative", c.Concurrency)
 	}
 	if c.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("Timeout: %v is negative", c.Timeout))
+		bad("Timeout: %v is negative", c.Timeout)
 	}
 	return errors.Join(errs...)
 }

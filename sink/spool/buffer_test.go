@@ -261,7 +261,7 @@ func TestDamageIsSkippedAndCounted(t *testing.T) {
 	for seed := range uint64(60) {
 		dir := t.TempDir()
 		require.NoError(t, os.CopyFS(dir, os.DirFS(original)))
-		rnd := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // not for secrets
+		rnd := rand.New(rand.NewPCG(seed, 0))
 		victim := filepath.Join(dir, filepath.Base(files[rnd.IntN(len(files))]))
 		if seed%10 == 9 {
 			require.NoError(t, os.Truncate(victim, rnd.Int64N(400_000)))

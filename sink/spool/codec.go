@@ -46,7 +46,7 @@ var (
 func chunkKey(seq uint64, count int) []byte {
 	k := make([]byte, 0, keySize)
 	k = binary.BigEndian.AppendUint64(k, seq)
-	return binary.BigEndian.AppendUint32(k, uint32(count)) //nolint:gosec // a chunk has few records
+	return binary.BigEndian.AppendUint32(k, uint32(count))
 }
 
 func parseChunkKey(k []byte) (seq uint64, count int, ok bool) {
@@ -59,8 +59,8 @@ func parseChunkKey(k []byte) (seq uint64, count int, ok bool) {
 // putHeader completes a chunk that was begun with headerSize free bytes.
 func putHeader(chunk []byte, seq uint64, count int, now time.Time) {
 	binary.BigEndian.PutUint64(chunk[4:], seq)
-	binary.BigEndian.PutUint32(chunk[12:], uint32(count))          //nolint:gosec // a chunk has few records
-	binary.BigEndian.PutUint64(chunk[16:], uint64(now.UnixNano())) //nolint:gosec // read back as it was
+	binary.BigEndian.PutUint32(chunk[12:], uint32(count))
+	binary.BigEndian.PutUint64(chunk[16:], uint64(now.UnixNano()))
 	binary.BigEndian.PutUint32(chunk, crc32.Checksum(chunk[4:headerSize], castagnoli))
 }
 
@@ -70,7 +70,7 @@ func appendFrame(dst []byte, r *bridge.Record) []byte {
 	dst = append(dst, make([]byte, frameSize)...)
 	dst = appendRecord(dst, r)
 	frame := dst[at:]
-	binary.BigEndian.PutUint32(frame[4:], uint32(len(frame)-frameSize)) //nolint:gosec // checked in Write
+	binary.BigEndian.PutUint32(frame[4:], uint32(len(frame)-frameSize))
 	binary.BigEndian.PutUint32(frame, crc32.Checksum(frame[4:], castagnoli))
 	return dst
 }
@@ -85,7 +85,7 @@ func readChunk(key, chunk []byte, yield func(*bridge.Record)) (appended time.Tim
 		binary.BigEndian.Uint64(chunk[4:]) != seq || int(binary.BigEndian.Uint32(chunk[12:])) != count {
 		return time.Time{}, 0
 	}
-	appended = time.Unix(0, int64(binary.BigEndian.Uint64(chunk[16:]))) //nolint:gosec // as it was written
+	appended = time.Unix(0, int64(binary.BigEndian.Uint64(chunk[16:])))
 	for rest := chunk[headerSize:]; len(rest) >= frameSize; {
 		length := int(binary.BigEndian.Uint32(rest[4:]))
 		if length > len(rest)-frameSize {

@@ -94,7 +94,7 @@ func (b *Buffer) admit(requests []*request) []*request {
 		}
 		used -= int64(len(r.buf))
 		b.failing = fmt.Errorf("%w: it has reached MaxBytes (%d)", ErrFull, b.cfg.MaxBytes)
-		b.stats.Refused += uint64(r.records) //nolint:gosec // counts are positive
+		b.stats.Refused += uint64(r.records)
 		r.done <- bridge.Throttled(b.failing, 0)
 		// Sealed, the newest segment can be removed as well.
 		if n := len(b.segments); n > 0 {
@@ -127,7 +127,7 @@ func (b *Buffer) commit(requests []*request, marks []span) error {
 						return err
 					}
 					at = c.end
-					seq += uint64(c.count) //nolint:gosec // counts are positive
+					seq += uint64(c.count)
 				}
 				chunks += len(r.chunks)
 			}
@@ -233,7 +233,7 @@ func (b *Buffer) settle(s *segment, seq uint64, count int) {
 		return
 	}
 	s.chunks--
-	b.settled = appendSpan(b.settled, span{seq, seq + uint64(count)}) //nolint:gosec // counts are positive
+	b.settled = appendSpan(b.settled, span{seq, seq + uint64(count)})
 	if !b.armed && !b.closed {
 		b.armed = true
 		b.flush.Reset(flushDelay)

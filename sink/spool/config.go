@@ -54,14 +54,15 @@ type Config struct {
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Dir == "" {
-		errs = append(errs, errors.New("Dir: a directory is needed"))
+		bad("Dir: a directory is needed")
 	}
 	if c.MaxBytes != 0 && c.MaxBytes < minMaxBytes {
-		errs = append(errs, fmt.Errorf("MaxBytes: %d is less than %d", c.MaxBytes, minMaxBytes))
+		bad("MaxBytes: %d is less than %d", c.MaxBytes, minMaxBytes)
 	}
 	if c.Mode > Volatile {
-		errs = append(errs, fmt.Errorf("Mode: unknown mode %d", c.Mode))
+		bad("Mode: unknown mode %d", c.Mode)
 	}
 	return errors.Join(errs...)
 }

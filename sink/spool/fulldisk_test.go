@@ -1,7 +1,6 @@
 package spool_test
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,7 +78,7 @@ func fill(t *testing.T, sink *spool.Sink, next int) int {
 		err := sink.Write(t.Context(), records(next, next+50))
 		if err != nil {
 			require.ErrorIs(t, err, bridge.ErrUnavailable)
-			require.True(t, errors.Is(err, syscall.ENOSPC), err.Error())
+			require.ErrorIs(t, err, syscall.ENOSPC)
 			return next
 		}
 		next += 50

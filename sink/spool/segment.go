@@ -195,10 +195,10 @@ func (s *segment) scan(limit uint64) (records uint64, err error) {
 			if seq >= limit {
 				return nil // of a commit that failed; its records went elsewhere
 			}
-			s.end = seq + uint64(count) //nolint:gosec // counts are positive
+			s.end = seq + uint64(count)
 			if !covers(s.marked, seq) {
 				s.chunks++
-				records += uint64(count) //nolint:gosec // counts are positive
+				records += uint64(count)
 			}
 			return nil
 		})

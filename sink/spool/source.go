@@ -224,10 +224,10 @@ func (b *Buffer) quarantine(s *segment, cause error) {
 // because of damage.
 func (b *Buffer) handOut(s *segment, seq uint64, intact, lost int) {
 	b.mu.Lock()
-	gone := min(uint64(lost), s.unread-min(s.unread, uint64(intact))) //nolint:gosec // counts are positive
-	b.stats.HandedOut += uint64(intact)                               //nolint:gosec // counts are positive
+	gone := min(uint64(lost), s.unread-min(s.unread, uint64(intact)))
+	b.stats.HandedOut += uint64(intact)
 	b.stats.DamagedRecords += gone
-	s.unread -= min(s.unread, uint64(intact)+gone) //nolint:gosec // counts are positive
+	s.unread -= min(s.unread, uint64(intact)+gone)
 	b.mu.Unlock()
 	if lost > 0 {
 		b.cfg.Logger.Error("records in the disk buffer are damaged and were skipped",

@@ -56,7 +56,7 @@ func verify(path string, db *bolt.DB) error {
 		return err
 	}
 	v := verifier{file: f, pageSize: db.Info().PageSize, seen: make(map[uint64]bool)}
-	v.pages = uint64(info.Size()) / uint64(v.pageSize) //nolint:gosec // sizes are positive
+	v.pages = uint64(info.Size()) / uint64(v.pageSize)
 	return v.walk(root, nil, nil, 0)
 }
 
@@ -80,7 +80,7 @@ func (v *verifier) read(id uint64) ([]byte, error) {
 	if id >= v.pages {
 		return nil, fmt.Errorf("%w: page %d is behind the end", errDamaged, id)
 	}
-	at := int64(id) * int64(v.pageSize) //nolint:gosec // checked
+	at := int64(id) * int64(v.pageSize)
 	if _, err := v.file.ReadAt(head, at); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (v *verifier) read(id uint64) ([]byte, error) {
 	if more == 0 {
 		return head, nil
 	}
-	page := make([]byte, (int(more)+1)*v.pageSize) //nolint:gosec // checked
+	page := make([]byte, (int(more)+1)*v.pageSize)
 	_, err := v.file.ReadAt(page, at)
 	return page, err
 }
@@ -143,7 +143,7 @@ func element(page []byte, at int, flags uint16) (key, value []byte, err error) {
 	if flags == flagLeaf {
 		pos, ksize, vsize = ksize, binary.NativeEndian.Uint32(e[8:]), binary.NativeEndian.Uint32(e[12:])
 	}
-	from := uint64(at) + uint64(pos) //nolint:gosec // offsets are positive
+	from := uint64(at) + uint64(pos)
 	if from+uint64(ksize)+uint64(vsize) > uint64(len(page)) {
 		return nil, nil, fmt.Errorf("%w: an element points behind its page", errDamaged)
 	}
