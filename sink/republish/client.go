@@ -50,18 +50,19 @@ func (c ClientConfig) Validate() error {
 }
 
 func (c ClientConfig) urls() ([]*url.URL, error) {
-	if len(c.Brokers) == 0 {
-		return nil, errors.New("Brokers: at least one URL is needed")
-	}
 	var list []*url.URL
 	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Brokers) == 0 {
+		bad("Brokers: at least one URL is needed")
+	}
 	for i, text := range c.Brokers {
 		u, err := url.Parse(text)
 		switch {
 		case err != nil || u.Host == "":
-			errs = append(errs, fmt.Errorf("Brokers[%d]: not a URL of a broker", i)) // it may hold a secret
+			bad("Brokers[%d]: not a URL of a broker", i) // it may hold a secret
 		case u.User != nil:
-			errs = append(errs, fmt.Errorf("Brokers[%d]: must not hold a user or password; set Username and Password", i))
+			bad("Brokers[%d]: must not hold a user or password; set Username and Password", i)
 		default:
 			list = append(list, u)
 		}

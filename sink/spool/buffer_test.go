@@ -308,9 +308,7 @@ func TestUnknownFormatIsRefused(t *testing.T) {
 func TestModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp("", "spool")
-		require.NoError(rt, err)
-		defer os.RemoveAll(dir)
+		dir := t.TempDir()
 		m := &model{t: t, cfg: spool.Config{Dir: dir, MaxBytes: 2 << 20, Mode: spool.Volatile, Logger: quiet()}}
 		m.open(rt)
 		defer func() { require.NoError(rt, m.buf.Close()) }()
