@@ -43,6 +43,10 @@ fuzz: ## Run every fuzz target for a short while (FUZZTIME=4s)
 bench: ## Run the benchmarks (BENCH=Render PKG=./template BENCHTIME=1s)
 	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PKG)
 
+.PHONY: compare
+compare: ## Benchmarks beside other libraries, which live in modules of their own
+	for dir in internal/bench/*/; do go -C $$dir test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...; done
+
 .PHONY: examples
 examples: ## Build the examples and run the one that ends by itself
 	go build -o $(BIN)/ ./examples/...
@@ -64,6 +68,7 @@ tidy-check:
 .PHONY: vet
 vet: ## Run go vet
 	go vet ./...
+	go -C internal/tools vet ./...
 
 .PHONY: lint
 lint: $(LINT) ## Run the chosen linters, staticcheck among them
@@ -97,4 +102,5 @@ $(LINT) $(VULN): internal/tools/go.mod
 
 $(TESTSUM): $(wildcard internal/tools/testsum/*.go)
 	@mkdir -p $(BIN)
+	@go -C internal/tools test ./testsum >/dev/null
 	@go -C internal/tools build -o $@ ./testsum

@@ -36,7 +36,7 @@ func mosquitto(t *testing.T, config ...string) mqttBroker {
 // mosquittoConfig lets everybody in unless told otherwise, and never drops what
 // waits for a subscriber.
 func mosquittoConfig(listener string, more ...string) []byte {
-	lines := []string{listener, "max_queued_messages 0", "max_inflight_messages 65535", "persistence false"}
+	lines := []string{listener, "max_queued_messages 0", "max_inflight_messages 65535", "persistence false", "log_type error", "log_type warning"}
 	lines = append(lines, more...)
 	if !slices.Contains(more, "allow_anonymous false") {
 		lines = append(lines, "allow_anonymous true")
