@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/sink/spool"
 )
 
 // Build makes the sources, sinks and rules of the definition. The result can be
 // changed before it goes to bridge.New. Rules that are not enabled are left out.
+// A sink NAME with a buffer on disk comes with a sink, a source and a rule
+// NAME.buffer.
 func (def *Definition) Build(log *slog.Logger) (bridge.Config, error) {
 	if log == nil {
 		log = slog.Default()
@@ -23,15 +26,13 @@ func (def *Definition) Build(log *slog.Logger) (bridge.Config, error) {
 		Sinks:         map[string]bridge.Sink{},
 		Queues:        map[string]bridge.QueueConfig{},
 		DrainTimeout:  time.Duration(def.options.DrainTimeout),
-		CheckInterval: time.Duration(def.options.CheckInterval),
-		Workers:       def.options.Workers,
+		CheckInterval: orNegative(def.options.CheckInterval),
+		Workers:       int(def.options.Workers),
 		Logger:        log,
 	}
 	var errs []error
-	for _, name := range sortedKeys(def.rules) {
-		if r := def.rules[name]; r.def.enabled() {
-			cfg.Rules[name] = r.def.rule
-		}
+	for name, r := range def.compiled {
+		cfg.Rules[name] = r
 	}
 	for _, name := range sortedKeys(def.sources) {
 		s, err := def.sources[name].def.Source(def.context(name, log))
@@ -42,18 +43,44 @@ func (def *Definition) Build(log *slog.Logger) (bridge.Config, error) {
 		cfg.Sources[name] = s
 	}
 	for _, name := range sortedKeys(def.sinks) {
-		s, err := def.sinks[name].def.Sink(def.context(name, log))
-		if err != nil {
+		if err := def.buildSink(&cfg, name, log); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", def.sinks[name].path, err))
-			continue
 		}
-		cfg.Sinks[name] = s
-		cfg.Queues[name] = def.sinks[name].queue()
 	}
 	if len(errs) > 0 {
 		closeAll(cfg)
+		return bridge.Config{}, redact(def.values, errors.Join(errs...))
 	}
-	return cfg, errors.Join(errs...)
+	return cfg, nil
+}
+
+func (def *Definition) buildSink(cfg *bridge.Config, name string, log *slog.Logger) error {
+	p := def.sinks[name]
+	s, err := p.def.Sink(def.context(name, log))
+	if err != nil {
+		return err
+	}
+	cfg.Sinks[name], cfg.Queues[name] = s, def.queue(name)
+	if !p.buffered() {
+		return nil
+	}
+	buffer, err := spool.Open(p.spool(name, log))
+	if err != nil {
+		return err
+	}
+	name = bufferName(name)
+	cfg.Sinks[name], cfg.Sources[name], cfg.Rules[name] = buffer.Sink(), buffer.Source(), buffer.Forward(p.path[len("sinks."):])
+	return nil
+}
+
+// queue returns the options of a sink's queue; dead letters for a sink with a
+// buffer go into that.
+func (def *Definition) queue(name string) bridge.QueueConfig {
+	q := def.sinks[name].queue()
+	if f := def.sinks[q.Fallback]; f != nil && f.buffered() {
+		q.Fallback = bufferName(q.Fallback)
+	}
+	return q
 }
 
 // closeAll gives up parts that will not be used.
@@ -70,13 +97,10 @@ func closeAll(cfg bridge.Config) {
 
 func (def *Definition) context(name string, log *slog.Logger) Context {
 	var all []string
-	for _, r := range def.rules {
-		all = append(all, r.def.rule.Filters()...)
+	for _, r := range def.compiled {
+		all = append(all, r.Filters()...)
 	}
 	slices.Sort(all)
 	topics, events := split(slices.Compact(all))
 	return Context{Name: name, Logger: log, Filters: topics, Events: events}
 }
-
-// Rules returns the names of the rules, sorted.
-func (def *Definition) Rules() []string { return sortedKeys(def.rules) }

@@ -141,12 +141,17 @@ func (d *decoder) entries(n ast.Node, path string) []*ast.MappingValueNode {
 	seen := map[string]bool{}
 	var list []*ast.MappingValueNode
 	for _, e := range d.mapping(n, path) {
-		if key := keyOf(e); seen[key] {
-			d.addf(e.Key, strings.TrimPrefix(path+"."+key, "."), "is given twice")
-		} else {
-			seen[key] = true
+		key := keyOf(e)
+		full := strings.TrimPrefix(path+"."+key, ".")
+		switch _, merge := e.Key.(*ast.MergeKeyNode); {
+		case merge:
+			d.addf(e.Key, full, "merging is not supported; write the values out")
+		case seen[key]:
+			d.addf(e.Key, full, "is given twice")
+		default:
 			list = append(list, e)
 		}
+		seen[key] = true
 	}
 	return list
 }

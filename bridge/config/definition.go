@@ -1,88 +1,70 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
-	"time"
+	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
-	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/rule"
 )
 
 // Definition is a parsed file. Its parts are made by Build.
 type Definition struct {
-	sources map[string]*part[SourceDefinition]
-	sinks   map[string]*part[SinkDefinition]
-	rules   map[string]*part[*ruleDefinition]
-	options pipelineOptions
+	sources  map[string]*part[SourceDefinition]
+	sinks    map[string]*part[SinkDefinition]
+	rules    map[string]*part[*ruleDefinition]
+	compiled map[string]*rule.Rule // the rules that are in force
+	options  pipelineOptions
+	warnings []*Error
+	values   map[string]string // from outside, with the references to them
 }
 
 // part is an entry of the definition, with where it stands.
 type part[D any] struct {
-	node ast.Node
-	path string
-	text string // as written, for comparing two definitions
-	def  D
+	key, node ast.Node
+	path      string
+	def       D
 	ResourceOptions
 }
 
 // pipelineOptions are those of the pipeline as a whole.
 type pipelineOptions struct {
-	DrainTimeout  Duration `yaml:"drain_timeout"`
-	CheckInterval Duration `yaml:"health_check_interval"`
-	Workers       int      `yaml:"workers"`
-}
-
-// ResourceOptions are the options of a sink's queue, under "resource_opts" as in
-// EMQX. Zero means the default of bridge.QueueConfig, which loses nothing: no
-// time to live, and waiting when the queue is full.
-type ResourceOptions struct {
-	BatchSize      int      `yaml:"batch_size"`
-	BatchTime      Duration `yaml:"batch_time"`
-	MaxBufferBytes Size     `yaml:"max_buffer_bytes"`
-	MaxBufferCount int      `yaml:"max_buffer_records"`
-	InflightWindow int      `yaml:"inflight_window"`
-	RequestTTL     Duration `yaml:"request_ttl"`
-	ResumeInterval Duration `yaml:"resume_interval"`
-	OnFull         onFull   `yaml:"on_full"`
-	// Fallback names the sink for what cannot be stored.
-	Fallback string `yaml:"fallback"`
-}
-
-func (o ResourceOptions) queue() bridge.QueueConfig {
-	return bridge.QueueConfig{
-		BatchSize: o.BatchSize, BatchTime: time.Duration(o.BatchTime),
-		MaxBytes: int(o.MaxBufferBytes), MaxRecords: o.MaxBufferCount, InFlight: o.InflightWindow,
-		RecordTTL: time.Duration(o.RequestTTL), ResumeInterval: time.Duration(o.ResumeInterval),
-		OnFull: bridge.FullPolicy(o.OnFull), Fallback: o.Fallback,
-	}
-}
-
-// onFull is bridge.FullPolicy by name.
-type onFull bridge.FullPolicy
-
-func (f *onFull) UnmarshalText(text []byte) error {
-	for name, p := range map[string]bridge.FullPolicy{
-		"block": bridge.Block, "drop_oldest": bridge.DropOldest, "drop_newest": bridge.DropNewest,
-	} {
-		if name == string(text) {
-			*f = onFull(p)
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is neither block, drop_oldest nor drop_newest", text)
+	DrainTimeout  Duration  `yaml:"drain_timeout" doc:"How long a stop may take to write what was read. Default 30s."`
+	CheckInterval *Duration `yaml:"health_check_interval" doc:"How often sources and sinks are asked for their health; 0 for never. Default 15s."`
+	Workers       Count     `yaml:"workers" doc:"Goroutines that evaluate rules, per source. Default: one per CPU."`
 }
 
 // Options say how to read a definition.
 type Options struct {
+	// Engine runs the rules; make one to give them functions of your own, or to
+	// keep their key-value store when the definition is loaded again. Default: a
+	// new engine for each definition.
+	Engine *rule.Engine
 	// LookupEnv finds environment variables. Default os.LookupEnv.
 	LookupEnv func(name string) (string, bool)
 	// Types are the types of sources and sinks that a definition may name.
 	// Default DefaultTypes().
 	Types *Types
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.LookupEnv == nil {
+		o.LookupEnv = os.LookupEnv
+	}
+	if o.Types == nil {
+		o.Types = DefaultTypes()
+	}
+	var err error
+	if o.Engine == nil {
+		o.Engine, err = rule.NewEngine(rule.EngineConfig{})
+	}
+	return o, err
 }
 
 // Load reads the definition in a file.
@@ -98,85 +80,113 @@ func Load(path string, opts Options) (*Definition, error) {
 // that is wrong is reported at once: errors.Join of *Error, in the order of the
 // places.
 func Parse(name string, text []byte, opts Options) (*Definition, error) {
-	if opts.LookupEnv == nil {
-		opts.LookupEnv = os.LookupEnv
-	}
-	if opts.Types == nil {
-		opts.Types = DefaultTypes()
-	}
-	d := &decoder{problems: problems{file: name}, secret: map[ast.Node]bool{}}
-	root, err := d.parse(text)
+	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	d := &decoder{
+		problems: problems{file: name}, lines: strings.Split(string(text), "\n"), lookup: opts.LookupEnv,
+		values: map[string]string{}, secret: map[ast.Node]bool{},
+	}
+	root := d.parse(text)
+	if len(d.list) > 0 {
+		return nil, d.err(nil)
 	}
 	def := &Definition{
 		sources: map[string]*part[SourceDefinition]{},
 		sinks:   map[string]*part[SinkDefinition]{},
 		rules:   map[string]*part[*ruleDefinition]{},
+		values:  d.values,
 	}
-	for _, section := range d.mapping(root, "the definition") {
+	for _, section := range d.entries(root, "") {
 		def.section(d, section, opts)
 	}
-	def.check(d, root)
-	return def, d.err()
+	def.check(d, opts)
+	if err := d.err(d.values); err != nil {
+		return nil, err
+	}
+	return def, nil
 }
 
 // parse returns the root node of the one document in text.
-func (d *decoder) parse(text []byte) (ast.Node, error) {
-	f, err := parser.ParseBytes(text, 0)
+func (d *decoder) parse(text []byte) ast.Node {
+	f, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", d.file, err)
+		e := &Error{File: d.file, Line: 1, Column: 1, Err: err}
+		if y := yaml.Error(nil); errors.As(err, &y) { // without the lines around it, which may hold secrets
+			e.Err = errors.New(y.GetMessage())
+			if t := y.GetToken(); t != nil && t.Position != nil {
+				e.Line, e.Column = t.Position.Line, max(t.Position.Column, 1)
+			}
+		}
+		d.list = append(d.list, e)
+		return nil
 	}
-	if len(f.Docs) != 1 || f.Docs[0].Body == nil {
-		return nil, fmt.Errorf("%s: there is nothing in it", d.file)
+	var body ast.Node
+	for _, doc := range f.Docs {
+		switch {
+		case doc.Body == nil || doc.Body.Type() == ast.NullType || doc.Body.Type() == ast.CommentType:
+		case body != nil:
+			d.addf(doc.Body, "", "a second document; there must be one")
+		default:
+			body = doc.Body
+		}
 	}
-	return f.Docs[0].Body, nil
+	switch {
+	case body == nil:
+		d.addf(nil, "", "there is nothing in it")
+	case !isMapping(body):
+		d.addf(body, "", "must be a mapping of sources, sinks and rules, not %s", kindOf(body))
+	}
+	return body
 }
 
 func (def *Definition) section(d *decoder, section *ast.MappingValueNode, opts Options) {
 	name := keyOf(section)
 	switch name {
 	case "sources", "sinks", "rules":
-		for _, e := range d.mapping(section.Value, name) {
+		for _, e := range d.entries(section.Value, name) {
 			def.entry(d, name, e, opts)
 		}
 	case "pipeline":
-		d.value(d.interpolate(section.Value, opts.LookupEnv), name, reflect.ValueOf(&def.options).Elem())
+		d.value(d.interpolate(section.Value), name, reflect.ValueOf(&def.options).Elem())
 	default:
 		d.addf(section.Key, name, "unknown section%s", didYouMean(name, []string{"sources", "sinks", "rules", "pipeline"}))
 	}
 }
 
 func (def *Definition) entry(d *decoder, section string, e *ast.MappingValueNode, opts Options) {
-	name, text := keyOf(e), e.String()
+	name := keyOf(e)
 	path := section + "." + name
-	node := d.interpolate(e.Value, opts.LookupEnv)
+	if name == "" || strings.ContainsAny(name, ". \t\n") {
+		d.addf(e.Key, path, "a name must not be empty nor contain dots or spaces")
+	}
+	node := d.interpolate(e.Value)
 	switch section {
 	case "rules":
 		r := &ruleDefinition{}
 		d.value(node, path, reflect.ValueOf(r).Elem())
-		def.rules[name] = &part[*ruleDefinition]{node: node, path: path, text: text, def: r}
+		def.rules[name] = &part[*ruleDefinition]{key: e.Key, node: node, path: path, def: r}
 	case "sources":
-		p := &part[SourceDefinition]{node: node, path: path, text: text}
-		if decodeTyped(d, p, "source", opts.Types.Sources) {
-			def.sources[name] = p
-		}
+		p := &part[SourceDefinition]{key: e.Key, node: node, path: path}
+		decodeTyped(d, p, "source", opts.Types.Sources)
+		def.sources[name] = p
 	case "sinks":
-		p := &part[SinkDefinition]{node: node, path: path, text: text}
-		if decodeTyped(d, p, "sink", opts.Types.Sinks) {
-			def.sinks[name] = p
-		}
+		p := &part[SinkDefinition]{key: e.Key, node: node, path: path}
+		decodeTyped(d, p, "sink", opts.Types.Sinks)
+		def.sinks[name] = p
 	}
 }
 
-// decodeTyped fills a part by the type that it names.
-func decodeTyped[D any](d *decoder, p *part[D], kind string, types map[string]func() D) bool {
-	rest := &ast.MappingNode{BaseNode: &ast.BaseNode{}, Start: p.node.GetToken()}
-	typ := ""
-	for _, e := range d.mapping(p.node, p.path) {
+// decodeTyped fills a part by the type that it names; def stays nil when there is
+// none.
+func decodeTyped[D any](d *decoder, p *part[D], kind string, types map[string]func() D) {
+	rest := &ast.MappingNode{BaseNode: &ast.BaseNode{}, Start: p.key.GetToken()}
+	var typ ast.Node
+	for _, e := range d.entries(p.node, p.path) {
 		switch keyOf(e) {
 		case "type":
-			d.value(e.Value, p.path+".type", reflect.ValueOf(&typ).Elem())
+			typ = e.Value
 		case "resource_opts":
 			if kind != "sink" {
 				d.addf(e.Key, p.path+".resource_opts", "only sinks have it")
@@ -187,61 +197,26 @@ func decodeTyped[D any](d *decoder, p *part[D], kind string, types map[string]fu
 			rest.Values = append(rest.Values, e)
 		}
 	}
-	make, ok := types[typ]
-	if !ok {
-		if typ == "" {
-			d.addf(p.node, p.path, "type is missing; known are %v", sortedKeys(types))
-		} else {
-			d.addf(p.node, p.path+".type", "there is no %s of type %q%s", kind, typ, didYouMean(typ, sortedKeys(types)))
-		}
-		return false
-	}
-	p.def = make()
-	d.value(rest, p.path, reflect.ValueOf(p.def).Elem())
-	return true
-}
-
-// check looks for names that lead nowhere, and for rules that do not compile.
-func (def *Definition) check(d *decoder, root ast.Node) {
-	if len(d.list) > 0 {
-		// One mistake may be the cause of the next; but rules stand by themselves.
-		def.checkRules(d)
+	if typ == nil {
+		d.addf(p.key, p.path, "type is missing; there are %s", strings.Join(sortedKeys(types), ", "))
 		return
 	}
-	if len(def.sources) == 0 {
-		d.addf(root, "sources", "at least one source is needed")
-	}
-	if len(def.sinks) == 0 {
-		d.addf(root, "sinks", "at least one sink is needed")
-	}
-	for name, s := range def.sinks {
-		switch f := s.Fallback; {
-		case f == "":
-		case f == name:
-			d.addf(s.node, s.path+".resource_opts.fallback", "a sink cannot be its own fallback")
-		case def.sinks[f] == nil:
-			d.addf(s.node, s.path+".resource_opts.fallback", "there is no sink %q%s", f, didYouMean(f, sortedKeys(def.sinks)))
+	name, _ := textOf(typ)
+	create, ok := types[name]
+	if !ok {
+		hint := didYouMean(name, sortedKeys(types))
+		if hint == "" {
+			hint = fmt.Sprintf("; there are %s", strings.Join(sortedKeys(types), ", "))
 		}
+		d.addf(typ, p.path+".type", "there is no %s of type %q%s", kind, name, hint)
+		return
 	}
-	def.checkRules(d)
+	p.def = create()
+	d.value(rest, p.path, reflect.ValueOf(p.def).Elem())
 }
 
-func (def *Definition) checkRules(d *decoder) {
-	for name, r := range def.rules {
-		for i, a := range r.def.Actions {
-			path := fmt.Sprintf("%s.actions[%d].sink", r.path, i)
-			switch {
-			case a.Sink == "" && len(def.sinks) > 1:
-				d.addf(r.node, path, "names no sink, and there are %d", len(def.sinks))
-			case a.Sink != "" && def.sinks[a.Sink] == nil:
-				d.addf(r.node, path, "there is no sink %q%s", a.Sink, didYouMean(a.Sink, sortedKeys(def.sinks)))
-			}
-		}
-		compiled, err := r.def.compile(name)
-		if err != nil {
-			d.add(r.node, r.path, err)
-			continue
-		}
-		r.def.rule = compiled
-	}
-}
+// Rules returns the names of the rules, sorted.
+func (def *Definition) Rules() []string { return sortedKeys(def.rules) }
+
+// Warnings returns what is odd, but not wrong.
+func (def *Definition) Warnings() []*Error { return def.warnings }

@@ -28,9 +28,6 @@ func (d *decoder) interpolate(n ast.Node) ast.Node {
 			d.interpolate(e)
 		}
 	case *ast.MappingValueNode:
-		if _, ok := n.Key.(*ast.MergeKeyNode); ok {
-			d.addf(n.Key, "<<", "merging is not supported")
-		}
 		n.Value = d.interpolate(n.Value)
 	case *ast.SequenceNode:
 		for i := range n.Values {
@@ -107,8 +104,8 @@ func redact(values map[string]string, err error) error {
 	list := sortedKeys(values)
 	slices.SortStableFunc(list, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	for _, v := range list {
-		if v == "" {
-			continue
+		if len(v) < 3 || v == "true" || v == "false" {
+			continue // no secret, and part of other words
 		}
 		quoted := strconv.Quote(v)
 		text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], values[v])

@@ -1,0 +1,294 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/sluiceio/sluice/rule"
+)
+
+// check looks for what is missing, for names that lead nowhere, for rules that do
+// not compile, and for options that sources and sinks would refuse.
+func (def *Definition) check(d *decoder, opts Options) {
+	if len(def.sources) == 0 {
+		d.addf(nil, "sources", "at least one source is needed")
+	}
+	if len(def.sinks) == 0 {
+		d.addf(nil, "sinks", "at least one sink is needed")
+	}
+	def.checkQueues(d)
+	broken := def.checkRules(d, opts.Engine)
+	def.checkParts(d, broken)
+}
+
+func (def *Definition) checkQueues(d *decoder) {
+	dirs := map[string]string{}
+	for _, name := range sortedKeys(def.sinks) {
+		s := def.sinks[name]
+		at, path := child(s.node, "resource_opts"), s.path+".resource_opts"
+		switch f := s.Fallback; {
+		case f == "":
+		case f == name:
+			d.addf(child(at, "fallback"), path+".fallback", "a sink cannot be its own fallback")
+		case def.sinks[f] == nil:
+			d.addf(child(at, "fallback"), path+".fallback", "there is no sink %q%s", f, didYouMean(f, sortedKeys(def.sinks)))
+		}
+		if option, err := s.check(); err != nil {
+			d.add(child(at, option), path+"."+option, err)
+		}
+		if other, ok := dirs[s.BufferDir]; ok && s.BufferDir != "" {
+			d.addf(child(at, "buffer_dir"), path+".buffer_dir", "is that of sink %s already", other)
+		}
+		dirs[s.BufferDir] = name
+	}
+}
+
+// checkRules compiles the rules and tells whether one is broken.
+func (def *Definition) checkRules(d *decoder, engine *rule.Engine) (broken bool) {
+	def.compiled = map[string]*rule.Rule{}
+	for _, name := range sortedKeys(def.rules) {
+		r := def.rules[name]
+		before := len(d.list)
+		sql := child(r.node, "sql")
+		if r.def.SQL == "" {
+			d.addf(r.key, r.path, "sql is missing")
+		}
+		if len(r.def.Actions) == 0 {
+			d.addf(r.key, r.path, "actions are missing; a rule without any does nothing")
+		}
+		actions := def.actions(d, r)
+		if r.def.SQL != "" {
+			compiled, err := rule.New(rule.Config{Name: name, SQL: r.def.SQL, Engine: engine})
+			if err != nil {
+				d.addRule(sql, r.path+".sql", r.def.SQL, err)
+			} else {
+				def.checkEvents(d, r, compiled)
+				def.warn(d, sql, r.path+".sql", compiled)
+			}
+		}
+		if len(d.list) > before {
+			broken = true
+			continue
+		}
+		compiled, err := rule.New(rule.Config{Name: name, SQL: r.def.SQL, Engine: engine, Actions: actions})
+		if err != nil {
+			d.add(r.key, r.path, err)
+			broken = true
+		} else if r.def.enabled() {
+			def.compiled[name] = compiled
+		}
+	}
+	return broken
+}
+
+// actions checks the actions of a rule and returns them.
+func (def *Definition) actions(d *decoder, r *part[*ruleDefinition]) []rule.Action {
+	var list []rule.Action
+	for i := range r.def.Actions {
+		a := &r.def.Actions[i]
+		at, path := child(r.node, fmt.Sprintf("actions[%d]", i)), fmt.Sprintf("%s.actions[%d]", r.path, i)
+		d.checkAction(a, at, path)
+		sink := a.Sink
+		switch {
+		case sink == "" && len(def.sinks) > 1:
+			d.addf(at, path, "sink is missing; there are %s", strings.Join(sortedKeys(def.sinks), ", "))
+			continue
+		case sink == "" && len(def.sinks) == 1:
+			sink = sortedKeys(def.sinks)[0]
+			a.Sink = sink // so that Diff sees when it becomes another
+		case def.sinks[sink] == nil:
+			if len(def.sinks) > 0 {
+				d.addf(child(at, "sink"), path+".sink", "there is no sink %q%s", sink, didYouMean(sink, sortedKeys(def.sinks)))
+			}
+			continue
+		}
+		if def.sinks[sink].buffered() {
+			sink = bufferName(sink)
+		}
+		list = append(list, a.action(sink))
+	}
+	return list
+}
+
+// checkEvents reports rules on events where nobody sees any: a client of a broker
+// gets published messages only.
+func (def *Definition) checkEvents(d *decoder, r *part[*ruleDefinition], compiled *rule.Rule) {
+	for _, s := range def.sources {
+		if _, ok := s.def.(*mqttSource); !ok {
+			return
+		}
+	}
+	if _, events := split(compiled.Filters()); len(events) > 0 {
+		d.addf(child(r.node, "sql"), r.path+".sql",
+			"%q is seen by a source of type broker only; a client of a broker gets published messages", events[0])
+	}
+}
+
+// checkParts asks sources and sinks whether they would take their options.
+func (def *Definition) checkParts(d *decoder, rulesBroken bool) {
+	c := def.context("", nil)
+	if rulesBroken && len(c.Filters) == 0 {
+		c.Filters = []string{"#"} // that it has none is not this source's fault
+	}
+	for _, name := range sortedKeys(def.sources) {
+		c.Name = name
+		checkPart(d, def.sources[name], c)
+	}
+	for _, name := range sortedKeys(def.sinks) {
+		c.Name = name
+		checkPart(d, def.sinks[name], c)
+	}
+}
+
+// checkPart reports the errors of a Validator at the options that they name.
+func checkPart[D any](d *decoder, p *part[D], c Context) {
+	v, ok := any(p.def).(Validator)
+	if !ok || d.faulty(p.path) {
+		return // it has errors already, which may be the cause of others
+	}
+	names := fieldNames(reflect.TypeOf(p.def).Elem())
+	for _, err := range leaves(v.Validate(c)) {
+		path, text := names.translate(err.Error())
+		if path == "" {
+			d.add(p.key, p.path, errors.New(text))
+			continue
+		}
+		at := child(p.node, path)
+		if at == p.node {
+			at = p.key // it is not given
+		}
+		d.add(at, p.path+"."+path, errors.New(text))
+	}
+}
+
+// faulty tells whether something is wrong below path already.
+func (d *decoder) faulty(path string) bool {
+	return slices.ContainsFunc(d.list, func(e *Error) bool { return e.Path == path || strings.HasPrefix(e.Path, path+".") })
+}
+
+// leaves takes joined errors apart.
+func leaves(err error) []error {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		if joined, ok := inner.(interface{ Unwrap() []error }); ok {
+			var list []error
+			for _, e := range joined.Unwrap() {
+				list = append(list, leaves(e)...)
+			}
+			return list
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// names are the yaml names of options by the names of the Go fields behind them.
+type names map[string]string
+
+// fieldNames returns the names of a struct's fields and those within.
+func fieldNames(t reflect.Type) names {
+	list := names{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		option := f.Tag.Get("yaml")
+		if option == "" {
+			continue
+		}
+		name := f.Tag.Get("field")
+		if name == "" {
+			name = f.Name
+		}
+		list[name] = option
+		inner := f.Type
+		for inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct {
+			for sub, path := range fieldNames(inner) {
+				if top, ok := strings.CutPrefix(sub, "/"); ok { // the other struct is flat
+					list[top] = option + "." + path
+				} else {
+					list[name+"."+sub] = option + "." + path
+				}
+			}
+		}
+	}
+	return list
+}
+
+var (
+	// fieldPrefix is a field at the beginning of an error, perhaps after the
+	// names of the package and of its Config.
+	fieldPrefix = regexp.MustCompile(`^(?:[a-z]+: )?(?:Config\.)?([A-Z]\w*)(\[\d+\])?((?:\.[A-Z]\w*)?): (.*)$`)
+	fieldWord   = regexp.MustCompile(`\b[A-Z][a-z]+[A-Z]\w*\b`)
+)
+
+// translate returns the path of the option that an error is about, if it names
+// one, and its text with the names of options for those of fields.
+func (n names) translate(text string) (path, rest string) {
+	rest = text
+	if m := fieldPrefix.FindStringSubmatch(text); m != nil {
+		option, ok := n[m[1]+m[3]]
+		outer, inner, _ := strings.Cut(option, ".")
+		switch {
+		case ok && m[3] == "":
+			path, rest = option+m[2], m[4]
+		case ok:
+			path, rest = outer+m[2]+"."+inner, m[4]
+		}
+	}
+	rest = fieldWord.ReplaceAllStringFunc(rest, func(word string) string {
+		if option, ok := n[word]; ok {
+			return option
+		}
+		return word
+	})
+	return path, rest
+}
+
+// child returns the node at a path such as "ssl.certfile" or "filters[0]" below
+// n, or the last node on the way there.
+func child(n ast.Node, path string) ast.Node {
+	for step := range strings.SplitSeq(path, ".") {
+		key, index, indexed := strings.Cut(strings.TrimSuffix(step, "]"), "[")
+		next := entryOf(n, key)
+		if next == nil {
+			return n
+		}
+		n = next
+		if !indexed {
+			continue
+		}
+		i, err := strconv.Atoi(index)
+		seq, ok := n.(*ast.SequenceNode)
+		if err != nil || !ok || i >= len(seq.Values) {
+			return n
+		}
+		n = seq.Values[i]
+	}
+	return n
+}
+
+func entryOf(n ast.Node, key string) ast.Node {
+	var list []*ast.MappingValueNode
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		list = n.Values
+	case *ast.MappingValueNode:
+		list = []*ast.MappingValueNode{n}
+	}
+	for _, e := range list {
+		if keyOf(e) == key {
+			return e.Value
+		}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/sink/spool"
+)
+
+// ResourceOptions are the options of a sink's queue, under "resource_opts" as in
+// EMQX. Zero means the default of bridge.QueueConfig, which loses nothing: no
+// time to live, and waiting when the queue is full.
+type ResourceOptions struct {
+	BatchSize      Count      `yaml:"batch_size" doc:"Records in one write. Default and highest: the sink's limit, 500 for Kinesis."`
+	BatchTime      *Duration  `yaml:"batch_time" doc:"How long a record may wait for a batch to fill while another write is under way; 0 for not at all. Default 5ms."`
+	MaxBufferBytes Size       `yaml:"max_buffer_bytes" doc:"Memory of the queue. Default 256MB."`
+	MaxBufferCount Count      `yaml:"max_buffer_records" doc:"Records in the queue. Default 1000000."`
+	InflightWindow Count      `yaml:"inflight_window" doc:"Writes under way at once. Default 16."`
+	RequestTTL     TTL        `yaml:"request_ttl" doc:"A record that could not be stored for so long is dropped. Default infinity."`
+	ResumeInterval Duration   `yaml:"resume_interval" doc:"How often a sink that is unavailable is tried again. Default 5s."`
+	BackoffMin     Duration   `yaml:"backoff_min" doc:"Shortest wait before a record is written again. Default 50ms."`
+	BackoffMax     Duration   `yaml:"backoff_max" doc:"Longest wait before a record is written again. Default 10s."`
+	OnFull         onFull     `yaml:"on_full" doc:"What happens when the queue is full: block, so that the source is read no further, drop_oldest or drop_newest. Default block."`
+	Fallback       string     `yaml:"fallback" doc:"The sink for what this one cannot store (dead letters)."`
+	BufferMode     bufferMode `yaml:"buffer_mode" doc:"memory_only; or a buffer on disk in front of the sink: durable, which survives a loss of power, or volatile_offload, which survives a crash of the program. Default memory_only."`
+	BufferDir      string     `yaml:"buffer_dir" doc:"Directory of the buffer on disk, of this sink alone."`
+	BufferDisk     Size       `yaml:"max_buffer_disk" doc:"Size of the buffer on disk. Default 4GB."`
+}
+
+// onFull is bridge.FullPolicy by name.
+type onFull bridge.FullPolicy
+
+var onFullNames = map[string]onFull{
+	"block": onFull(bridge.Block), "drop_oldest": onFull(bridge.DropOldest), "drop_newest": onFull(bridge.DropNewest),
+}
+
+// UnmarshalText reads a name.
+func (f *onFull) UnmarshalText(text []byte) error { return choice(f, text, onFullNames) }
+
+// bufferMode says where records wait.
+type bufferMode uint8
+
+const (
+	memoryOnly bufferMode = iota
+	volatileOffload
+	durable
+)
+
+var bufferModes = map[string]bufferMode{"memory_only": memoryOnly, "volatile_offload": volatileOffload, "durable": durable}
+
+// UnmarshalText reads a name.
+func (m *bufferMode) UnmarshalText(text []byte) error { return choice(m, text, bufferModes) }
+
+func (o *ResourceOptions) queue() bridge.QueueConfig {
+	return bridge.QueueConfig{
+		BatchSize: int(o.BatchSize), BatchTime: orNegative(o.BatchTime),
+		BackoffMin: time.Duration(o.BackoffMin), BackoffMax: time.Duration(o.BackoffMax),
+		MaxBytes: int(o.MaxBufferBytes), MaxRecords: int(o.MaxBufferCount), InFlight: int(o.InflightWindow),
+		RecordTTL: time.Duration(o.RequestTTL), ResumeInterval: time.Duration(o.ResumeInterval),
+		OnFull: bridge.FullPolicy(o.OnFull), Fallback: o.Fallback,
+	}
+}
+
+func (o *ResourceOptions) buffered() bool { return o.BufferMode != memoryOnly }
+
+// sameBuffer tells whether two sinks have the same buffer on disk.
+func (o *ResourceOptions) sameBuffer(p *ResourceOptions) bool {
+	return o.BufferMode == p.BufferMode && o.BufferDir == p.BufferDir && o.BufferDisk == p.BufferDisk
+}
+
+func (o *ResourceOptions) spool(sink string, log *slog.Logger) spool.Config {
+	cfg := spool.Config{Dir: o.BufferDir, MaxBytes: int64(o.BufferDisk), Name: bufferName(sink), Logger: log}
+	if o.BufferMode == volatileOffload {
+		cfg.Mode = spool.Volatile
+	}
+	return cfg
+}
+
+// bufferName is the name of the buffer in front of a sink, as a sink, a source
+// and a rule.
+func bufferName(sink string) string { return sink + ".buffer" }
+
+// check returns what is wrong with the options together, by path.
+func (o *ResourceOptions) check() (path string, err error) {
+	switch {
+	case o.buffered() && o.BufferDir == "":
+		return "buffer_mode", errors.New("it needs a buffer_dir")
+	case !o.buffered() && o.BufferDir != "":
+		return "buffer_dir", errors.New("it needs buffer_mode durable or volatile_offload")
+	case o.buffered() && o.BufferDisk != 0 && o.BufferDisk < 1<<20:
+		return "max_buffer_disk", errors.New("it must be 1MB or more")
+	case o.BackoffMax != 0 && o.BackoffMin > o.BackoffMax:
+		return "backoff_min", errors.New("it is above backoff_max")
+	}
+	return "", nil
+}
