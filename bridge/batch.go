@@ -24,7 +24,7 @@ type Record struct {
 
 	// Topic is the topic, or the event topic, of the message that the record
 	// was made from, and Rule the name of the rule that made it. The
-	// pipeline sets both.
+	// pipeline sets those that the rule has left empty.
 	Topic string
 	Rule  string
 	// Lane is the order domain that the record was put into and Attempt the

@@ -10,8 +10,8 @@ import (
 
 // land settles the records of one run, puts the lane back where it belongs and
 // reports whether anything was stored.
-func (q *queue) land(w *writer, r run, whole bool, sent, now time.Duration) (stored bool) {
-	l, g := r.lane, r.lane.group
+func (q *queue) land(w *writer, r run, whole bool, now time.Duration) (stored bool) {
+	l, g := r.lane, r.group
 	var rest *node // behind the records that flew
 	if l.lastFlying != nil {
 		rest = l.lastFlying.next
@@ -51,23 +51,31 @@ func (q *queue) land(w *writer, r run, whole bool, sent, now time.Duration) (sto
 	if rest == nil {
 		l.tail = keptTail
 	}
-	flying := g.flying
 	g.flying--
+	g.landed++
 	l.flying, l.lastFlying = 0, nil
-	q.afterRun(l, trouble, stored, whole, flying, sent, now)
+	q.afterRun(l, trouble, stored, whole, now)
+	return stored
+}
+
+// adapt lets a group go on after lanes of it have landed, at the pace that the
+// sink accepts.
+func (q *queue) adapt(g *group, sent, now time.Duration) {
+	if g.landed == 0 {
+		return // done, with another run
+	}
+	g.adapt(sent, now)
 	if rest := g.rest(now - sent); rest > 0 && !g.pending() {
 		q.delay(&g.timed, now+rest)
 	}
 	q.activate(g)
-	return stored
 }
 
-// afterRun schedules a lane after a write and adapts its group's window.
-func (q *queue) afterRun(l *lane, trouble error, stored, whole bool, flying int, sent, now time.Duration) {
+// afterRun schedules a lane after a write.
+func (q *queue) afterRun(l *lane, trouble error, stored, whole bool, now time.Duration) {
 	g := l.group
 	l.state = laneNew
 	if stored {
-		g.stored()
 		q.available(g)
 	}
 	if trouble == nil {
@@ -92,7 +100,7 @@ func (q *queue) afterRun(l *lane, trouble error, stored, whole bool, flying int,
 		wait = 0
 	case errors.Is(trouble, ErrThrottled):
 		q.stats.Throttled++
-		g.throttled(sent, now, flying)
+		g.refused++
 		if m := (*marked)(nil); errors.As(trouble, &m) {
 			wait = max(wait, m.after)
 		}

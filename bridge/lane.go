@@ -63,10 +63,14 @@ func (l *lane) dropAfterFlying() {
 }
 
 // A group is a set of lanes that share a bottleneck. While it is throttled its
-// window says how many lanes of it may fly at once: cut by a throttled write,
-// grown by one per window of successful ones, and given up once it is clearly
-// larger than what is needed. A window below one is a share of time: after each
-// flight the group rests, so that 0.5 means in flight half of the time.
+// window says how many lanes of it may fly at once. A write of which a share was
+// refused cuts it by up to a half, once per round trip; successes grow it by one
+// per round trip; and it is given up once it is clearly larger than what is
+// needed. The cut depends on the share, so that a service that refuses a few
+// percent at random does not look like one that is full.
+//
+// A window below one is a share of time: after each flight the group rests, so
+// that 0.5 means in flight half of the time.
 type group struct {
 	id         uint64
 	lanes      int // that exist
@@ -77,6 +81,8 @@ type group struct {
 
 	window      float64 // 0: unlimited
 	cut         time.Duration
+	landed      int  // lanes that came back from the write just ended
+	refused     int  // those of them that were throttled
 	unavailable bool // its last write ended with an Unavailable error
 	timed
 }
@@ -110,35 +116,38 @@ func (g *group) open() bool {
 	return g.head != nil && !g.pending() && (g.window == 0 || float64(g.flying) < max(g.window, 1))
 }
 
-// throttled shrinks the window after a write that was sent at the time sent. A
-// write that was already under way when the window was last cut tells nothing
-// new.
-func (g *group) throttled(sent, now time.Duration, flying int) {
-	if g.window != 0 && sent < g.cut {
+// adapt changes the window after a write that was sent at the time sent.
+func (g *group) adapt(sent, now time.Duration) {
+	landed, refused := float64(g.landed), float64(g.refused)
+	g.landed, g.refused = 0, 0
+	if g.window == 0 && refused == 0 {
 		return
 	}
 	if g.window == 0 {
-		g.window = float64(flying)
+		g.window = float64(g.flying) + landed
 	}
-	if g.window > 1 {
-		g.window = max(1, g.window/2)
-	} else {
-		g.window = max(minWindow, g.window*0.7)
+	// What was already under way at the last cut tells nothing new.
+	if share := refused / landed; refused > 0 && sent >= g.cut {
+		if g.window > 1 {
+			g.window = max(1, g.window*(1-cut(share)))
+		} else {
+			g.window = max(minWindow, g.window*(1-0.3*share))
+		}
+		g.cut = now
 	}
-	g.cut = now
+	if g.window < 1 {
+		g.window = min(1, g.window*(1+0.1*(landed-refused)))
+	} else if g.window += (landed - refused) / g.window; g.window > maxWindow {
+		g.window = 0
+	}
 }
 
-// stored grows the window after a lane of the group was stored.
-func (g *group) stored() {
-	switch {
-	case g.window == 0:
-	case g.window < 1:
-		g.window = min(1, g.window*1.1)
-	case g.window > maxWindow:
-		g.window = 0
-	default:
-		g.window += 1 / g.window
+// cut is by how much a window shrinks when a share of its lanes was refused.
+func cut(share float64) float64 {
+	if share <= 0.1 {
+		return share / 2
 	}
+	return min(2*share, 0.5)
 }
 
 // rest is how long the group must not fly after a flight that took so long.

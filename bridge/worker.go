@@ -217,7 +217,12 @@ func (w *worker) enter(r *ruleEntry, first int) error {
 		if err != nil {
 			return err
 		}
-		rec.Topic, rec.Rule = name, r.name
+		if rec.Topic == "" {
+			rec.Topic = name
+		}
+		if rec.Rule == "" {
+			rec.Rule = r.name
+		}
 		w.entries = append(w.entries, entry{queue: q, rule: r, msg: w.msg})
 	}
 	return nil

@@ -24,6 +24,7 @@ type writer struct {
 // count is 0 when all that were taken had expired.
 type run struct {
 	lane         *lane
+	group        *group // the lane's; the lane may end before the run does
 	first, count int
 }
 
@@ -144,7 +145,7 @@ func (q *queue) take(w *writer, l *lane, now time.Duration) {
 		q.stats.Dropped.Expired++
 		w.failed = append(w.failed, failure{n, ErrExpired})
 	}
-	r := run{lane: l, first: len(w.nodes)}
+	r := run{lane: l, group: l.group, first: len(w.nodes)}
 	bytes := 0
 	for n := l.head; n != nil; n = n.next {
 		size := q.size(n)
@@ -232,7 +233,10 @@ func (q *queue) finish(w *writer, err error, sent time.Duration) {
 	}
 	stored := false
 	for _, r := range w.runs {
-		stored = q.land(w, r, whole, sent, now) || stored
+		stored = q.land(w, r, whole, now) || stored
+	}
+	for _, r := range w.runs {
+		q.adapt(r.group, sent, now)
 	}
 	if stored && q.unavailable == 0 {
 		q.setHealth(Connected, "")

@@ -231,7 +231,7 @@ func sourceRunsInPipeline(c *sourceCase) {
 		Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
 			out.Add(bridge.Record{Data: m.Payload})
 			return nil
-		}, "#")},
+		}, "#", "$sources/tested")},
 		Sinks: map[string]bridge.Sink{"memory": sink},
 		Queue: bridge.QueueConfig{InFlight: 1},
 	})

@@ -50,21 +50,8 @@ func TestRecordsKeepAllTheirParts(t *testing.T) {
 		require.NoError(t, rule.Apply(&out, &m))
 		w := want[i]
 		w.Sink = "real"
-		w.Attrs = append(slices.Clone(w.Attrs), bridge.Attr{Name: spool.AttrTopic, Value: []byte(w.Topic)})
 		require.Equal(t, []bridge.Record{w}, out.Records)
 	}
-}
-
-func TestForwardKeepsATopicOfEarlier(t *testing.T) {
-	t.Parallel()
-	buf := open(t, spool.Config{Dir: t.TempDir(), Name: "other"})
-	attrs := []bridge.Attr{{Name: "topic", Value: []byte("first")}}
-	require.NoError(t, buf.Sink().Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{Topic: "$spool/record", Attrs: attrs}}}))
-	var out bridge.Batch
-	rule := buf.Forward("real")
-	require.Equal(t, []string{"$sources/other"}, rule.Filters())
-	require.NoError(t, rule.Apply(&out, &take(t, buf.Source(), 1)[0]))
-	require.Equal(t, attrs, out.Records[0].Attrs)
 }
 
 func TestSettledRecordsAreForgottenAndOthersReturn(t *testing.T) {

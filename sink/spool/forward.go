@@ -1,18 +1,10 @@
 package spool
 
-import (
-	"slices"
-
-	"github.com/sluiceio/sluice/bridge"
-)
-
-// AttrTopic names the attribute in which Forward passes on the topic of the
-// original message.
-const AttrTopic = "topic"
+import "github.com/sluiceio/sluice/bridge"
 
 // Forward returns the rule that turns what the buffer's source hands out back
-// into records for the named sink, with all their parts. The topic of the
-// original message becomes the attribute "topic", unless there is one already.
+// into records for the named sink, with all their parts and the topic and rule
+// of the original message.
 func (b *Buffer) Forward(sink string) bridge.Rule {
 	return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
 		r := bridge.Record{Sink: sink, Data: m.Payload, Topic: m.Topic}
@@ -29,16 +21,14 @@ func (b *Buffer) Forward(sink string) bridge.Rule {
 
 func attributes(out *bridge.Batch, m *bridge.Message) []bridge.Attr {
 	list, _ := m.Columns[ColumnAttrs].([]any)
-	attrs := out.Attrs(len(list) + 1)[:0]
-	for _, item := range list {
+	if len(list) == 0 {
+		return nil
+	}
+	attrs := out.Attrs(len(list))
+	for i, item := range list {
 		attr, _ := item.(map[string]any)
-		name, _ := attr[columnName].(string)
-		value, _ := attr[columnValue].([]byte)
-		attrs = append(attrs, bridge.Attr{Name: name, Value: value})
+		attrs[i].Name, _ = attr[columnName].(string)
+		attrs[i].Value, _ = attr[columnValue].([]byte)
 	}
-	if slices.ContainsFunc(attrs, func(a bridge.Attr) bool { return a.Name == AttrTopic }) {
-		return attrs
-	}
-	topic := out.Keep(append(out.AvailableBuffer(), m.Topic...))
-	return append(attrs, bridge.Attr{Name: AttrTopic, Value: topic})
+	return attrs
 }

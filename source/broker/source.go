@@ -260,3 +260,7 @@ func (s *Source) Stats() Stats {
 		QueueBytes:    bytes,
 	}
 }
+
+// Type returns "broker", so that rules can select the source's messages by
+// "$sources/broker:<name>".
+func (*Source) Type() string { return "broker" }
