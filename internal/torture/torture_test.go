@@ -46,10 +46,16 @@ func TestTorture(t *testing.T) {
 	if start == 0 {
 		start = uint64(time.Now().UnixNano())
 	}
-	for _, aggregate := range []bool{false, true} {
-		t.Run(fmt.Sprint("aggregate=", aggregate), func(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *settings){
+		"plain":     func(*testing.T, *settings) {},
+		"aggregate": func(_ *testing.T, s *settings) { s.Aggregate = true },
+		"buffer":    func(t *testing.T, s *settings) { s.Buffer = t.TempDir() },
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Logf("-seed %d", start)
-			newTorture(t, start, aggregate).run()
+			h := newTorture(t, start)
+			change(t, &h.config)
+			h.run()
 		})
 	}
 }
@@ -70,7 +76,7 @@ type torture struct {
 
 const stream = "torture"
 
-func newTorture(t *testing.T, seed uint64, aggregate bool) *torture {
+func newTorture(t *testing.T, seed uint64) *torture {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	h := &torture{
 		T: t, rng: rng, broker: mqttfake.New(mqttfake.Options{}), events: map[string]int{},
@@ -81,7 +87,7 @@ func newTorture(t *testing.T, seed uint64, aggregate bool) *torture {
 	addr, err := h.broker.Listen()
 	require.NoError(t, err)
 	h.config = settings{
-		Broker: addr, Kinesis: h.server.URL(), Stream: stream, Aggregate: aggregate, Window: 1 + rng.IntN(5000),
+		Broker: addr, Kinesis: h.server.URL(), Stream: stream, Window: 1 + rng.IntN(5000),
 	}
 	return h
 }
@@ -195,9 +201,9 @@ func (h *torture) split() {
 	require.NoError(h, err)
 }
 
-// settle waits until the broker has nothing left.
+// settle waits until the broker and the bridge have nothing left.
 func (h *torture) settle() {
-	for end := time.Now().Add(30 * time.Second); h.broker.Pending() > 0; h.pause(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); h.broker.Pending() > 0 || !h.bridge.idle(); h.pause(20 * time.Millisecond) {
 		require.True(h, time.Now().Before(end), "%d messages are still pending; last report: %+v", h.broker.Pending(), h.bridge.last())
 	}
 }
@@ -278,6 +284,17 @@ func (p *process) last() report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.latest
+}
+
+// idle tells whether everything that the bridge took has been stored.
+func (p *process) idle() bool {
+	r := p.last()
+	for _, s := range r.Stats.Sinks {
+		if s.Inflight+s.Queuing > 0 {
+			return false
+		}
+	}
+	return r.Stats.Sinks != nil && r.Buffer.Pending == 0
 }
 
 func (p *process) kill() {
