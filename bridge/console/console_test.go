@@ -1,0 +1,259 @@
+package console_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
+	"github.com/sluiceio/sluice/bridge/console"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+func pipeline(t *testing.T, sinks map[string]bridge.Sink) *bridge.Pipeline {
+	t.Helper()
+	p, err := bridge.New(bridge.Config{
+		Sources: map[string]bridge.Source{"mqtt": &bridgetest.Source{}},
+		Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+			out.Add(bridge.Record{Data: m.Payload})
+			return nil
+		}, "#")},
+		Sinks:  sinks,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	return p
+}
+
+func stored(context.Context, *bridge.Batch) error { return nil }
+
+func newConsole(t *testing.T, cfg console.Config) *console.Console {
+	t.Helper()
+	if cfg.Pipeline == nil {
+		cfg.Pipeline = pipeline(t, map[string]bridge.Sink{"out": bridge.SinkFunc(stored)})
+	}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	c, err := console.New(cfg)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func ask(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(context.Background(), method, path, strings.NewReader(body))
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestConfigValidate(t *testing.T) {
+	t.Parallel()
+	_, err := console.New(console.Config{Shards: map[string]func() []bridge.ShardLoad{"k": nil}})
+	require.ErrorContains(t, err, "Pipeline")
+	require.ErrorContains(t, err, "Shards")
+}
+
+func TestPageIsStrict(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, console.Config{})
+	w := ask(c, "GET", "/", "")
+	require.Equal(t, 200, w.Code)
+	policy := w.Header().Get("Content-Security-Policy")
+	require.Contains(t, policy, "default-src 'none'")
+	require.NotContains(t, policy, "unsafe")
+	require.NotContains(t, w.Body.String(), "://", "the page asks nobody else")
+	for _, file := range []string{"app.js", "style.css", "vendor/uPlot.iife.min.js", "vendor/uPlot.LICENSE"} {
+		require.Equal(t, 200, ask(c, "GET", "/"+file, "").Code, file)
+	}
+}
+
+func TestReadOnlyByDefault(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, console.Config{})
+	for _, path := range []string{"PUT /api/rules/all/enabled", "POST /api/rules/all/reset", "POST /api/rules/all/trace", "PUT /api/sinks/out/enabled", "GET /api/deadletters/out"} {
+		method, path, _ := strings.Cut(path, " ")
+		w := ask(c, method, path, `{"enabled":false}`)
+		require.Equal(t, http.StatusForbidden, w.Code, path)
+		require.Contains(t, w.Body.String(), "read-only")
+	}
+}
+
+func TestChangesNeedPermissionAndTheSameOrigin(t *testing.T) {
+	t.Parallel()
+	p := pipeline(t, map[string]bridge.Sink{"out": bridge.SinkFunc(stored)})
+	c := newConsole(t, console.Config{Pipeline: p, Authorize: func(r *http.Request) error {
+		if r.Header.Get("Authorization") != "Bearer x" {
+			return errors.New("log in first")
+		}
+		return nil
+	}})
+	off := func(header ...string) int {
+		return ask(c, "PUT", "/api/rules/all/enabled", `{"enabled":false}`, header...).Code
+	}
+	require.Equal(t, http.StatusForbidden, off())
+	require.Equal(t, http.StatusForbidden, off("Authorization", "Bearer x", "Sec-Fetch-Site", "cross-site"))
+	require.True(t, p.Stats().Rules["all"].Enabled)
+	require.Equal(t, http.StatusOK, off("Authorization", "Bearer x", "Sec-Fetch-Site", "same-origin"))
+	require.False(t, p.Stats().Rules["all"].Enabled)
+	require.Equal(t, http.StatusNotFound, ask(c, "PUT", "/api/sinks/nobody/enabled", `{"enabled":true}`, "Authorization", "Bearer x").Code)
+	require.Equal(t, http.StatusBadRequest, ask(c, "PUT", "/api/sinks/out/enabled", `{"on":true}`, "Authorization", "Bearer x").Code)
+}
+
+func TestTester(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, console.Config{})
+	for _, test := range []struct{ name, body, want string }{
+		{"rows", `{"sql":"SELECT payload.n AS n FROM \"a/#\"","topic":"a/b","payload":"{\"n\":12345678901234567890}"}`, `{\"n\":12345678901234567890}`},
+		{"template", `{"sql":"SELECT topic FROM \"#\"","topic":"a","payload":"","template":"<${topic}>"}`, `"rendered":["\u003ca\u003e"]`},
+		{"syntax", `{"sql":"SELECT 1 +\nFROM \"a\"","topic":"a","payload":""}`, `"faults":[{"line":2`},
+		{"where", `{"sql":"SELECT 1 AS x FROM \"a\" WHERE qos = 7","topic":"a","payload":""}`, `"no_match":"where"`},
+		{"event", `{"sql":"SELECT clientid FROM \"$events/client/connected\"","topic":"$events/client/connected","payload":"","columns":{"clientid":"c9"}}`, `c9`},
+		{"failure", `{"sql":"SELECT payload.x FROM \"a\"","topic":"a","payload":"no json"}`, `"error":`},
+		{"plan", `{"sql":"SELECT 1 AS x FROM \"a\"","topic":"a","payload":""}`, `"plan":"statement`},
+	} {
+		w := ask(c, "POST", "/api/test", test.body)
+		require.Equal(t, 200, w.Code, test.name)
+		require.Contains(t, w.Body.String(), test.want, test.name)
+	}
+}
+
+// next reads the next server-sent event.
+func next(t *testing.T, r *bufio.Reader) (event, data string) {
+	t.Helper()
+	for {
+		line, err := r.ReadString('\n')
+		require.NoError(t, err)
+		switch key, value, _ := strings.Cut(strings.TrimSpace(line), ": "); key {
+		case "event":
+			event = value
+		case "data":
+			data = value
+		case "":
+			return event, data
+		}
+	}
+}
+
+// counted counts how often the console looks.
+type counted struct {
+	bridge.SinkFunc
+	looks int
+}
+
+func (c *counted) Shards() []bridge.ShardLoad {
+	c.looks++
+	return []bridge.ShardLoad{{Dest: "s", Shard: "shardId-0", Share: 1}}
+}
+
+func TestStreamLooksOnlyWhileSomebodyDoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sink := &counted{SinkFunc: stored}
+		c := newConsole(t, console.Config{Pipeline: pipeline(t, map[string]bridge.Sink{"out": sink})})
+		time.Sleep(time.Minute)
+		require.Zero(t, sink.looks, "nobody looks")
+
+		view := func() (*bufio.Reader, func()) {
+			ctx, stop := context.WithCancel(t.Context())
+			r, w := io.Pipe()
+			go func() {
+				c.ServeHTTP(&pipeWriter{w, http.Header{}}, httptest.NewRequestWithContext(ctx, "GET", "/api/stream", nil))
+				_ = w.Close()
+			}()
+			return bufio.NewReader(r), func() { stop(); _, _ = io.Copy(io.Discard, r) }
+		}
+		one, leaveOne := view()
+		for _, want := range []string{"access", "history", "topology", "snapshot", "snapshot"} {
+			event, data := next(t, one)
+			require.Equal(t, want, event)
+			require.True(t, json.Valid([]byte(data)))
+		}
+		two, leaveTwo := view()
+		for range 3 {
+			_, _ = next(t, two)
+		}
+		before := sink.looks
+		for range 10 {
+			event, _ := next(t, one)
+			require.Equal(t, "snapshot", event)
+			_, _ = next(t, two)
+		}
+		require.InDelta(t, 10, sink.looks-before, 1, "two viewers, one look a second")
+		leaveOne()
+		leaveTwo()
+		synctest.Wait()
+		before = sink.looks
+		time.Sleep(time.Minute)
+		require.Equal(t, before, sink.looks, "the last viewer has gone")
+	})
+}
+
+// pipeWriter is a response that is read while it is written.
+type pipeWriter struct {
+	*io.PipeWriter
+	header http.Header
+}
+
+func (w *pipeWriter) Header() http.Header { return w.header }
+func (w *pipeWriter) WriteHeader(int)     {}
+func (w *pipeWriter) Flush()              {}
+
+func TestCloseEndsStreams(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, console.Config{})
+	server := httptest.NewServer(c)
+	defer server.Close()
+	resp, err := http.Get(server.URL + "/api/stream") //nolint:noctx // it ends by Close
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	c.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, err)
+}
+
+func TestDeadLettersKeepTheLatest(t *testing.T) {
+	t.Parallel()
+	var replayed []uint64
+	d := console.NewDeadLetters(console.DeadLettersConfig{MaxRecords: 3, Replay: func(_ context.Context, l console.DeadLetter) error {
+		if string(l.Record.Data) == "4" {
+			return errors.New("still refused")
+		}
+		replayed = append(replayed, l.ID)
+		return nil
+	}})
+	data := []byte("0")
+	for i := range 5 {
+		data[0] = '0' + byte(i)
+		require.NoError(t, d.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{Data: data, Attrs: []bridge.Attr{{Name: "error", Value: []byte("why")}}}}}))
+	}
+	all := d.All()
+	require.Len(t, all, 3)
+	require.Equal(t, "4", string(all[0].Record.Data), "the latest first, copied")
+	require.Equal(t, "why", string(all[0].Attr("error")))
+	n, err := d.Replay(t.Context(), 3, 4, 5)
+	require.ErrorContains(t, err, "still refused")
+	require.Equal(t, 2, n)
+	require.Equal(t, []uint64{3, 4}, replayed)
+	require.Equal(t, 1, d.Len())
+	require.Equal(t, 1, d.Delete(5, 77))
+	require.Zero(t, d.Len())
+}
