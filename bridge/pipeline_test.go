@@ -445,3 +445,37 @@ func TestNewReportsEverything(t *testing.T) {
 	}
 	require.Len(t, strings.Split(err.Error(), "\n"), 6)
 }
+
+// TestInvariantWhileBlocked looks at the counters while a record waits for room.
+func TestInvariantWhileBlocked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		src := new(bridgetest.Source)
+		sink := &bridgetest.Sink{Before: func(context.Context, *bridge.Batch) error {
+			<-release
+			return nil
+		}}
+		p, err := bridge.New(bridge.Config{
+			Sources: map[string]bridge.Source{"mem": src},
+			Rules:   map[string]bridge.Rule{"all": keyed("#")},
+			Sinks:   map[string]bridge.Sink{"mem": sink},
+			Queue:   bridge.QueueConfig{MaxRecords: 3},
+			Logger:  quiet,
+		})
+		require.NoError(t, err)
+		for i := range uint64(10) {
+			src.Publish(message("k", i))
+		}
+		src.End()
+		done := make(chan error)
+		go func() { done <- p.Run(t.Context()) }()
+		synctest.Wait()
+		s := p.Stats().Sinks["mem"]
+		require.EqualValues(t, 3, s.Matched)
+		invariant(t, s)
+		close(release)
+		require.NoError(t, <-done)
+		require.Len(t, sink.Records(), 10)
+	})
+}

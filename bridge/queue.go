@@ -120,8 +120,8 @@ func (q *queue) add(it *item, failed []failure) []failure {
 	n := q.pool.get(it.rec, it.payload, q.fallback != nil && !it.dead)
 	n.delivery, n.rule, n.dead = it.delivery, it.rule, it.dead
 	n.received, n.queued = it.received, it.now
-	q.stats.Matched++
 	failed, ok := q.makeRoom(n, failed)
+	q.stats.Matched++ // only now: a record that waits for room is in no other counter
 	if !ok {
 		return failed
 	}
