@@ -104,3 +104,41 @@ func (def *Definition) context(name string, log *slog.Logger) Context {
 	topics, events := split(slices.Compact(all))
 	return Context{Name: name, Logger: log, Filters: topics, Events: events}
 }
+
+// CheckSinks asks every sink that can tell whether it is able to do its work now,
+// without a pipeline, and returns what they say. Sources are not asked: theirs
+// may be the session of a bridge that is running; nor are sinks of type
+// mqtt, which connect when they are needed.
+func (def *Definition) CheckSinks(ctx context.Context, log *slog.Logger) error {
+	if log == nil {
+		log = slog.Default()
+	}
+	var errs []error
+	for _, name := range sortedKeys(def.sinks) {
+		p := def.sinks[name]
+		if _, ok := p.def.(*mqttSink); ok {
+			continue
+		}
+		s, err := p.def.Sink(def.context(name, log))
+		if err == nil {
+			err = checkSink(ctx, s)
+			err = errors.Join(err, s.Close(ctx))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.path, err))
+		}
+	}
+	return redact(def.values, errors.Join(errs...))
+}
+
+func checkSink(ctx context.Context, s bridge.Sink) error {
+	if o, ok := s.(bridge.Opener); ok {
+		if err := o.Open(ctx); err != nil {
+			return err
+		}
+	}
+	if c, ok := s.(bridge.Checker); ok {
+		return c.Check(ctx)
+	}
+	return nil
+}

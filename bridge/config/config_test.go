@@ -13,7 +13,7 @@ import (
 	"github.com/sluiceio/sluice/bridge"
 )
 
-const whole = `
+const complete = `
 pipeline: {drain_timeout: 10s, health_check_interval: 0, workers: 2}
 sources:
   plant:
@@ -71,7 +71,7 @@ var testOptions = Options{LookupEnv: environment}
 
 func TestBuild(t *testing.T) {
 	t.Parallel()
-	def, err := Parse("bridge.yaml", []byte(whole), testOptions)
+	def, err := Parse("bridge.yaml", []byte(complete), testOptions)
 	require.NoError(t, err)
 	require.Equal(t, []string{"hot", "off"}, def.Rules())
 	require.Empty(t, def.Warnings())
@@ -105,7 +105,7 @@ func TestBuild(t *testing.T) {
 
 func TestSubscriptionsFollowTheRules(t *testing.T) {
 	t.Parallel()
-	text := strings.Replace(whole, "    filters:\n      - t/#\n      - {topic: u/#, qos: 0}\n", "", 1)
+	text := strings.Replace(complete, "    filters:\n      - t/#\n      - {topic: u/#, qos: 0}\n", "", 1)
 	def, err := Parse("", []byte(text), testOptions)
 	require.NoError(t, err)
 	m := def.sources["plant"].def.(*mqttSource).config(def.context("plant", nil))
@@ -187,7 +187,7 @@ var breaks = []struct {
 	{"alias", "region: eu-west-1\n    stream_name: dead", "region: *r\n    stream_name: dead", []string{`30:13: *: anchors, aliases and tags are not supported; write the value out`}},
 	{"merge", "stream_name: dead", "<<: {a: b}", []string{`31:5: sinks.dead.<<: merging is not supported; write the values out`}},
 	{"name", "  dead:", "  de.ad:", []string{`27:17: sinks.kinesis.resource_opts.fallback: there is no sink "dead"; did you mean "de.ad"?`, `28:3: sinks.de.ad: a name must not be empty nor contain dots or spaces`, `47:22: rules.off.actions[0].sink: there is no sink "dead"; did you mean "de.ad"?`}},
-	{"not a mapping", "  dead:\n", "  dead: 5\n  dead2:\n", []string{`28:3: sinks.dead: type is missing; there are kinesis`, `28:9: sinks.dead: must be a mapping, not a number`}},
+	{"not a mapping", "  dead:\n", "  dead: 5\n  dead2:\n", []string{`28:3: sinks.dead: type is missing; there are file, http, kinesis, mqtt`, `28:9: sinks.dead: must be a mapping, not a number`}},
 	{"syntax", "    region: eu-west-1\n    stream_name: readings", "    region: [eu-west-1\n    stream_name: readings", []string{`17:5: ',' or ']' must be specified`}},
 	{"tabs", "    region: eu-west-1\n    stream_name: readings", "\tregion: eu-west-1", []string{"16:1: found character '\t' that cannot start any token"}},
 	{"two documents", "rules:\n", "---\nrules:\n", []string{`34:1: a second document; there must be one`}},
@@ -198,8 +198,8 @@ func TestBreaks(t *testing.T) {
 	for _, b := range breaks {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
-			require.Contains(t, whole, b.old)
-			require.Equal(t, b.want, messages(strings.Replace(whole, b.old, b.new, 1)))
+			require.Contains(t, complete, b.old)
+			require.Equal(t, b.want, messages(strings.Replace(complete, b.old, b.new, 1)))
 		})
 	}
 }
@@ -225,7 +225,7 @@ func TestNotADefinition(t *testing.T) {
 
 func TestErrorsAreStructured(t *testing.T) {
 	t.Parallel()
-	_, err := Parse("f.yaml", []byte(strings.Replace(whole, "relaxed", "loose", 1)), testOptions)
+	_, err := Parse("f.yaml", []byte(strings.Replace(complete, "relaxed", "loose", 1)), testOptions)
 	var e *Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, "f.yaml", e.File)
@@ -241,13 +241,13 @@ func TestSecretsStaySecret(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
 	opts := Options{LookupEnv: func(string) (string, bool) { return secret, true }}
-	for _, line := range strings.Split(whole, "\n") {
+	for _, line := range strings.Split(complete, "\n") {
 		key, value, ok := strings.Cut(line, ": ")
 		if !ok || strings.Contains(value, "{") && !strings.Contains(value, "$") {
 			continue
 		}
 		for _, ref := range []string{"${env:X}", "'${env:X}'", "${file:" + file + "}", "x${env:X}${topic}"} {
-			_, err := Parse("f", []byte(strings.Replace(whole, line, key+": "+ref, 1)), opts)
+			_, err := Parse("f", []byte(strings.Replace(complete, line, key+": "+ref, 1)), opts)
 			if err != nil {
 				require.NotContains(t, err.Error(), "s3cr", "%s: %s", key, ref)
 				for _, e := range leaves(err) {
@@ -262,7 +262,7 @@ func TestSecretFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(file, []byte("007\n"), 0o600))
-	def, err := Parse("f", []byte(strings.Replace(whole, "${env:PASSWORD}", "${file:"+file+"}", 1)), testOptions)
+	def, err := Parse("f", []byte(strings.Replace(complete, "${env:PASSWORD}", "${file:"+file+"}", 1)), testOptions)
 	require.NoError(t, err)
 	require.Equal(t, "007", def.sources["plant"].def.(*mqttSource).Password, "as it is written, though it is a number")
 }

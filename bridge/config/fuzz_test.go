@@ -7,7 +7,7 @@ import (
 
 // Whatever the text, Parse returns; what it accepts can be compared with itself.
 func FuzzParse(f *testing.F) {
-	f.Add(whole)
+	f.Add(complete)
 	for _, b := range breaks {
 		f.Add(b.new)
 	}

@@ -1,4 +1,15 @@
-// Command mqtt2kinesis bridges an MQTT broker into a Kinesis stream by one rule:
+// Command mqtt2kinesis bridges MQTT into Amazon Kinesis Data Streams.
+//
+//	mqtt2kinesis run -config bridge.yaml     run what a definition describes
+//	mqtt2kinesis check -config bridge.yaml   say what is wrong with a definition
+//	mqtt2kinesis test -sql … -payload …      try a rule on a message
+//	mqtt2kinesis plan -rate 50000            estimate shards and cost
+//	mqtt2kinesis import emqx.json            turn EMQX's definitions into one
+//	mqtt2kinesis schema                      print the JSON Schema of definitions
+//	mqtt2kinesis version
+//
+// Without a command it bridges one broker into one stream by one rule, as its
+// flags say:
 //
 //	mqtt2kinesis -mqtt mqtt://localhost:1883 -stream readings \
 //	  -sql 'SELECT payload.id AS id, payload.temp AS temp FROM "t/+" WHERE payload.temp > 10' -key '${id}'
@@ -8,13 +19,13 @@
 // so on; give the password in that way. -help lists the flags.
 //
 // It says in one line when it is ready. SIGTERM or an interrupt drains it: what
-// was received is written within -drain, and what is not stays unacknowledged at
-// the broker. It exits with 0 after a clean drain, 2 when the flags are wrong and
-// 1 otherwise, with one sentence on what is the matter.
+// was received is written within a time limit, and what is not stays unacknowledged
+// at the broker; a second signal ends it at once. SIGHUP loads the definition
+// again. It exits with 0 after a clean drain, 2 when the flags or the definition
+// are wrong and 1 otherwise, with a sentence on what is the matter.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -23,144 +34,84 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
-	"time"
-
-	"github.com/sluiceio/sluice/bridge"
-	"github.com/sluiceio/sluice/rule"
-	"github.com/sluiceio/sluice/sink/kinesis"
-	"github.com/sluiceio/sluice/source/mqtt"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stderr))
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	p := &program{lookup: os.LookupEnv, stdout: os.Stdout, stderr: os.Stderr, hup: hup}
+	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
-// run is main with its surroundings as parameters; it returns the exit code.
-func run(ctx context.Context, args []string, lookup func(string) (string, bool), stderr io.Writer) int {
-	o, err := parse(args, lookup, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "mqtt2kinesis: %v\n", err)
-		return 2
+// program is the surroundings of a command.
+type program struct {
+	lookup         func(string) (string, bool)
+	stdout, stderr io.Writer
+	hup            <-chan os.Signal
+}
+
+// usageError is an error of who gave the flags or wrote the definition.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// run executes a command line and returns the exit code.
+func (p *program) run(ctx context.Context, args []string) int {
+	commands := map[string]func(context.Context, []string) error{
+		"run": p.runDefinition, "check": p.checkDefinition, "test": p.testRule, "plan": p.plan,
+		"import": p.importEMQX, "schema": p.schema, "version": p.version,
 	}
-	if err := o.bridge(ctx, slog.New(slog.NewTextHandler(stderr, nil))); err != nil {
-		fmt.Fprintf(stderr, "mqtt2kinesis: %v\n", err)
+	command := p.runFlags
+	if len(args) > 0 && commands[args[0]] != nil {
+		command, args = commands[args[0]], args[1:]
+	}
+	err := command(ctx, args)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, new(usageError)):
+		fmt.Fprintf(p.stderr, "mqtt2kinesis: %v\n", err)
+		return 2
+	default:
+		fmt.Fprintf(p.stderr, "mqtt2kinesis: %v\n", err)
 		return 1
 	}
-	return 0
 }
 
-// bridge runs until ctx is done and drains then.
-func (o *options) bridge(ctx context.Context, log *slog.Logger) error {
-	r, err := rule.New(rule.Config{
-		Name: "sql", SQL: o.sql,
-		// A message without the columns of the key is stored by its topic rather
-		// than not at all.
-		Actions: []rule.Action{{Sink: "kinesis", Key: o.key, UndefinedKey: rule.KeyTopic, Data: o.payload}},
-	})
-	if err != nil {
-		return err
+// flags returns a set of flags for a command, whose mistakes parse reports.
+func (p *program) flags(command, usage string) *flag.FlagSet {
+	f := flag.NewFlagSet(command, flag.ContinueOnError)
+	f.SetOutput(p.stderr)
+	f.Usage = func() {
+		fmt.Fprintf(p.stderr, "usage: mqtt2kinesis %s %s\n", command, usage)
+		f.PrintDefaults()
 	}
-	source, err := o.source(r.Filters(), log)
-	if err != nil {
-		return err
-	}
-	sink, err := kinesis.New(kinesis.Config{
-		Stream: o.stream, Region: o.region, Endpoint: o.endpoint,
-		Aggregate: o.aggregate, Ordering: o.ordering, Slots: o.slots, Logger: log,
-	})
-	if err != nil {
-		return err
-	}
-	p, err := bridge.New(bridge.Config{
-		Sources:      map[string]bridge.Source{"mqtt": running{source, source}},
-		Rules:        map[string]bridge.Rule{"rule": r},
-		Sinks:        map[string]bridge.Sink{"kinesis": sink},
-		Queue:        bridge.QueueConfig{BatchSize: o.batch, BatchTime: o.batchTime()},
-		DrainTimeout: o.drain,
-		Logger:       log,
-	})
-	if err != nil {
-		return err
-	}
-	if o.startTimeout > 0 {
-		if err := sink.Check(ctx); err != nil { // a mistake about the stream is told at once
-			return err
-		}
-	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	started := make(chan error, 1)
-	go func() {
-		err := o.awaitBroker(ctx, source)
-		switch {
-		case err != nil:
-			stop()
-		case ctx.Err() == nil:
-			log.Info("bridge is ready", "mqtt", o.mqtt, "client_id", o.clientID, "stream", o.stream)
-		}
-		started <- err
-	}()
-	err = p.Run(ctx)
-	stop()
-	s := p.Stats()
-	log.Info("bridge has stopped", "received", s.Sources["mqtt"].Received, "filtered", s.Rules["rule"].NoResult,
-		"rule_errors", s.Rules["rule"].Exception, "stored", s.Sinks["kinesis"].Success, "failed", s.Sinks["kinesis"].Failed)
-	return errors.Join(<-started, err)
+	return f
 }
 
-// running is a source without its Open, which waits until the broker has confirmed
-// the subscriptions: the confirmation can stand behind messages that the broker
-// has kept, which have to be read first. Read connects as well.
-type running struct {
-	bridge.Source
-	bridge.Checker
+// parse parses flags; arguments beside them are a mistake unless there are as
+// many as wanted. A wrong flag is one sentence, not a page.
+func (p *program) parse(f *flag.FlagSet, args []string, wanted int) error {
+	usage := f.Usage
+	f.Usage = func() {}
+	f.SetOutput(io.Discard)
+	err := f.Parse(args)
+	f.SetOutput(p.stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		usage()
+		return err
+	case err != nil:
+		return usageError{err}
+	case f.NArg() > wanted:
+		return usageError{fmt.Errorf("%q is one argument too many", f.Arg(wanted))}
+	case f.NArg() < wanted:
+		return usageError{errors.New("the file is missing; see mqtt2kinesis " + f.Name() + " -help")}
+	}
+	return nil
 }
 
-// awaitBroker waits until the source is connected and subscribed, and fails when
-// it is not in time or will not be without somebody's help.
-func (o *options) awaitBroker(ctx context.Context, source bridge.Checker) error {
-	var late <-chan time.Time
-	if o.startTimeout > 0 {
-		late = time.After(o.startTimeout)
-	}
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		err := source.Check(ctx)
-		var trouble *mqtt.Error
-		if err == nil || errors.As(err, &trouble) && trouble.Permanent && o.startTimeout > 0 {
-			return err
-		}
-		select {
-		case <-poll.C:
-		case <-late:
-			return err
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// source subscribes to the topic filters of the rule.
-func (o *options) source(filters []string, log *slog.Logger) (*mqtt.Source, error) {
-	subscriptions := make([]mqtt.Subscription, len(filters))
-	for i, f := range filters {
-		if strings.HasPrefix(f, "$events/") {
-			return nil, fmt.Errorf("the rule is on %q, which only the broker itself sees; a client of the broker gets published messages", f)
-		}
-		subscriptions[i] = mqtt.Subscription{Filter: f, QoS: byte(o.qos)}
-	}
-	return mqtt.New(mqtt.Config{
-		Brokers: []string{o.mqtt}, ClientID: o.clientID, Username: o.username, Password: o.password,
-		CAFile: o.ca, CertFile: o.cert, KeyFile: o.certKey,
-		CleanStart: o.cleanStart, SessionExpiry: cmp.Or(o.sessionExpiry, -1), ReceiveMaximum: o.receiveMaximum,
-		Filters: subscriptions, Logger: log,
-	})
-}
+func (p *program) logger() *slog.Logger { return slog.New(slog.NewTextHandler(p.stderr, nil)) }

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/rule"
+	"github.com/sluiceio/sluice/sink/kinesis"
+	"github.com/sluiceio/sluice/source/mqtt"
+)
+
+// runFlags bridges one broker into one stream by one rule.
+func (p *program) runFlags(ctx context.Context, args []string) error {
+	o, err := parse(args, p.lookup, p.stderr)
+	if err != nil {
+		return usageError{err}
+	}
+	return o.bridge(ctx, p.logger())
+}
+
+// bridge runs until ctx is done and drains then.
+func (o *options) bridge(ctx context.Context, log *slog.Logger) error {
+	r, err := rule.New(rule.Config{
+		Name: "sql", SQL: o.sql,
+		// A message without the columns of the key is stored by its topic rather
+		// than not at all.
+		Actions: []rule.Action{{Sink: "kinesis", Key: o.key, UndefinedKey: rule.KeyTopic, Data: o.payload}},
+	})
+	if err != nil {
+		return err
+	}
+	source, err := o.source(r.Filters(), log)
+	if err != nil {
+		return err
+	}
+	sink, err := kinesis.New(kinesis.Config{
+		Stream: o.stream, Region: o.region, Endpoint: o.endpoint,
+		Aggregate: o.aggregate, Ordering: o.ordering, Slots: o.slots, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	p, err := bridge.New(bridge.Config{
+		Sources:      map[string]bridge.Source{"mqtt": running{source, source}},
+		Rules:        map[string]bridge.Rule{"rule": r},
+		Sinks:        map[string]bridge.Sink{"kinesis": sink},
+		Queue:        bridge.QueueConfig{BatchSize: o.batch, BatchTime: o.batchTime()},
+		DrainTimeout: o.drain,
+		Logger:       log,
+	})
+	if err != nil {
+		return err
+	}
+	if o.startTimeout > 0 {
+		if err := sink.Check(ctx); err != nil { // a mistake about the stream is told at once
+			return err
+		}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	status, err := serve(o.listen, log)
+	if err != nil {
+		return err
+	}
+	defer status.close()
+	status.show(p, map[string]bridge.Source{"mqtt": source})
+	started := make(chan error, 1)
+	go func() {
+		err := o.awaitBroker(ctx, source)
+		switch {
+		case err != nil:
+			stop()
+		case ctx.Err() == nil:
+			log.Info("bridge is ready", "mqtt", o.mqtt, "client_id", o.clientID, "stream", o.stream)
+		}
+		started <- err
+	}()
+	stopped := showDrain(ctx, p, log)
+	err = p.Run(ctx)
+	stopped()
+	stop()
+	s := p.Stats()
+	log.Info("bridge has stopped", "received", s.Sources["mqtt"].Received, "filtered", s.Rules["rule"].NoResult,
+		"rule_errors", s.Rules["rule"].Exception, "stored", s.Sinks["kinesis"].Success, "failed", s.Sinks["kinesis"].Failed)
+	return errors.Join(<-started, err)
+}
+
+// running is a source without its Open, which waits until the broker has confirmed
+// the subscriptions: the confirmation can stand behind messages that the broker
+// has kept, which have to be read first. Read connects as well.
+type running struct {
+	bridge.Source
+	bridge.Checker
+}
+
+// awaitBroker waits until the source is connected and subscribed, and fails when
+// it is not in time or will not be without somebody's help.
+func (o *options) awaitBroker(ctx context.Context, source bridge.Checker) error {
+	var late <-chan time.Time
+	if o.startTimeout > 0 {
+		late = time.After(o.startTimeout)
+	}
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		err := source.Check(ctx)
+		var trouble *mqtt.Error
+		if err == nil || errors.As(err, &trouble) && trouble.Permanent && o.startTimeout > 0 {
+			return err
+		}
+		select {
+		case <-poll.C:
+		case <-late:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// source subscribes to the topic filters of the rule.
+func (o *options) source(filters []string, log *slog.Logger) (*mqtt.Source, error) {
+	subscriptions := make([]mqtt.Subscription, len(filters))
+	for i, f := range filters {
+		if strings.HasPrefix(f, "$events/") {
+			return nil, fmt.Errorf("the rule is on %q, which only the broker itself sees; a client of the broker gets published messages", f)
+		}
+		subscriptions[i] = mqtt.Subscription{Filter: f, QoS: byte(o.qos)}
+	}
+	return mqtt.New(mqtt.Config{
+		Brokers: []string{o.mqtt}, ClientID: o.clientID, Username: o.username, Password: o.password,
+		CAFile: o.ca, CertFile: o.cert, KeyFile: o.certKey,
+		CleanStart: o.cleanStart, SessionExpiry: cmp.Or(o.sessionExpiry, -1), ReceiveMaximum: o.receiveMaximum,
+		Filters: subscriptions, Logger: log,
+	})
+}

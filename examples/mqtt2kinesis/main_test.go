@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluiceio/sluice/sink/republish"
+)
+
+// output collects what the program prints.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// eventually polls for what another goroutine does; 30 s bound a failure.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, 30*time.Second, 10*time.Millisecond, what)
+}
+
+func execute(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs output
+	p := &program{lookup: func(string) (string, bool) { return "", false }, stdout: &out, stderr: &errs}
+	code = p.run(t.Context(), args)
+	return code, out.String(), errs.String()
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	good, bad, emqx := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml"), filepath.Join(dir, "emqx.json")
+	write(t, good, definition("mqtt://127.0.0.1:1883", filepath.Join(dir, "out"), "${payload}"))
+	write(t, bad, "sources: {s: {type: mqt}}\nsinks: {k: {type: file}}\n")
+	write(t, emqx, `{"actions": [{"type": "kinesis", "name": "a", "parameters": {"stream_name": "s", "partition_key": "k"}}]}`)
+	for _, c := range []struct {
+		args           string
+		code           int
+		stdout, stderr string // parts
+	}{
+		{"version", 0, "mqtt2kinesis ", ""},
+		{"version x", 2, "", `"x" is one argument too many`},
+		{"plan -rate 50000", 0, "aggregated", ""},
+		{"plan", 2, "", "-rate is missing"},
+		{"plan -help", 0, "", "usage: mqtt2kinesis plan"},
+		{"schema", 0, "$schema", ""},
+		{"check -config " + good, 0, "is right: 1 rules", ""},
+		{"check -connect -config " + good, 0, "is right", ""},
+		{"check -config " + bad, 2, "", `bad.yaml:1:21: sources.s.type: there is no source of type "mqt"; did you mean "mqtt"?`},
+		{"check -config " + bad, 2, "", `bad.yaml:2:9: sinks.k.path: `},
+		{"check", 2, "", "-config is missing"},
+		{"check -config /no/such", 2, "", "/no/such"},
+		{"run", 2, "", "-config is missing"},
+		{"run -config " + good + " -listen nowhere:x", 1, "", "nowhere"},
+		{"import " + emqx, 0, "stream_name: s", "note: sources.emqx: fill in"},
+		{"import", 2, "", "the file is missing"},
+		{"import " + good, 2, "", "want JSON"},
+		{"-strem x", 2, "", "-strem"},
+		{"frobnicate", 2, "", "-sql is missing"},
+	} {
+		code, stdout, stderr := execute(t, strings.Fields(c.args)...)
+		require.Equal(t, c.code, code, "%s: %s", c.args, stderr)
+		require.Contains(t, stdout, c.stdout, c.args)
+		require.Contains(t, stderr, c.stderr, c.args)
+	}
+}
+
+func TestTester(t *testing.T) {
+	t.Parallel()
+	const sql = `SELECT payload.t * 2 AS x FROM "t/#" WHERE payload.t > 1`
+	code, stdout, _ := execute(t, "test", "-sql", sql, "-topic", "t/1", "-payload", `{"t":2}`)
+	require.Equal(t, 0, code)
+	require.Equal(t, "{\"x\":4}\n", stdout)
+	code, stdout, _ = execute(t, "test", "-sql", sql, "-topic", "t/1", "-payload", `{"t":2}`, "-template", "x is ${x}")
+	require.Equal(t, 0, code)
+	require.Equal(t, "x is 4\n", stdout)
+	code, _, stderr := execute(t, "test", "-sql", sql, "-payload", `{"t":0}`)
+	require.Equal(t, 1, code)
+	require.Equal(t, "mqtt2kinesis: no rows: payload.t > 1 is false, with 0\n", stderr)
+	code, _, stderr = execute(t, "test", "-sql", "SELECT")
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "1:7")
+}
+
+func definition(listen, out, payload string) string {
+	return fmt.Sprintf(`
+sources: {b: {type: broker, listeners: ["%s"]}}
+sinks: {f: {type: file, path: %s, format: raw}}
+rules:
+  r:
+    sql: SELECT * FROM "t/#"
+    actions: [{payload: "%s"}]
+`, listen, out, payload)
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, out := filepath.Join(dir, "bridge.yaml"), filepath.Join(dir, "out")
+	mqtt, listen := "mqtt://"+freeAddr(t), freeAddr(t)
+	write(t, path, definition(mqtt, out, "1 ${payload}"))
+	var log output
+	hup := make(chan os.Signal, 1)
+	p := &program{lookup: os.LookupEnv, stdout: io.Discard, stderr: &log, hup: hup}
+	ctx, stop := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	go func() { code <- p.run(ctx, []string{"run", "-config", path, "-listen", listen}) }()
+	says := func(text string) {
+		t.Helper()
+		eventually(t, text, func() bool { return strings.Contains(log.String(), text) })
+	}
+	says("bridge is ready")
+
+	publish(t, mqtt, "hello")
+	stored(t, out, "1 hello\n")
+	require.Contains(t, get(t, listen, "/livez", 200), "alive")
+	require.Contains(t, get(t, listen, "/readyz", 200), "ready")
+	require.Contains(t, get(t, listen, "/stats", 200), `"actions.success":1`)
+	require.Contains(t, get(t, listen, "/metrics", 200), `sluice_sink_success_total{sink="f"} 1`)
+
+	write(t, path, definition(mqtt, out, "2 ${payload}"))
+	hup <- syscall.SIGHUP
+	says(`definition loaded" changes="changed rules.r (actions)"`)
+	publish(t, mqtt, "hello")
+	stored(t, out, "1 hello\n2 hello\n")
+
+	write(t, path, "sources: [")
+	hup <- syscall.SIGHUP
+	says("the definition is wrong; everything stays as it was")
+
+	write(t, path, "pipeline: {workers: 1}"+definition(mqtt, out, "3 ${payload}"))
+	hup <- syscall.SIGHUP
+	says("the pipeline is drained and started again")
+	eventually(t, "ready again", func() bool { return strings.Count(log.String(), "bridge is ready") == 2 })
+	publish(t, mqtt, "hello")
+	stored(t, out, "1 hello\n2 hello\n3 hello\n")
+
+	stop()
+	require.Equal(t, 0, <-code, log.String())
+	require.Contains(t, log.String(), "draining")
+}
+
+func publish(t *testing.T, broker, payload string) {
+	t.Helper()
+	c, err := republish.NewClient(republish.ClientConfig{Brokers: []string{broker}})
+	require.NoError(t, err)
+	require.NoError(t, c.Open(t.Context()))
+	defer func() { require.NoError(t, c.Close(t.Context())) }()
+	eventually(t, "connected", func() bool { return c.Check(t.Context()) == nil })
+	require.NoError(t, c.Publish(t.Context(), &republish.Message{Topic: "t/1", Payload: []byte(payload), QoS: 1}))
+}
+
+func stored(t *testing.T, path, want string) {
+	t.Helper()
+	eventually(t, want, func() bool {
+		text, _ := os.ReadFile(path)
+		return string(text) == want
+	})
+}
+
+func get(t *testing.T, addr, path string, code int) string {
+	t.Helper()
+	r, err := http.Get("http://" + addr + path)
+	require.NoError(t, err)
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	require.Equal(t, code, r.StatusCode, string(text))
+	return string(text)
+}

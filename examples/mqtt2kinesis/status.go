@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	exporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/metrics"
+)
+
+// status tells others by HTTP how the pipeline does.
+type status struct {
+	addr   string // where it listens, if it does
+	server *http.Server
+	ended  sync.WaitGroup
+	stop   context.CancelFunc
+	rates  *metrics.Rates
+
+	mu      sync.Mutex
+	current *bridge.Pipeline
+	sources map[string]bridge.Source
+}
+
+// serve listens on addr, or nowhere if that is empty.
+func serve(addr string, log *slog.Logger) (*status, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &status{stop: stop}
+	s.rates = metrics.NewRates(s)
+	if addr == "" {
+		return s, nil
+	}
+	handler, err := s.handler()
+	if err != nil {
+		return nil, err
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	s.addr = l.Addr().String()
+	s.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	s.ended.Go(func() { s.rates.Run(ctx) })
+	s.ended.Go(func() { _ = s.server.Serve(l) })
+	log.Info("status is served", "address", s.addr)
+	return s, nil
+}
+
+// close stops listening.
+func (s *status) close() {
+	s.stop()
+	if s.server != nil {
+		_ = s.server.Close()
+	}
+	s.ended.Wait()
+}
+
+// show makes a pipeline and its sources the ones that are told about.
+func (s *status) show(p *bridge.Pipeline, sources map[string]bridge.Source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current, s.sources = p, sources
+}
+
+// Stats implements metrics.Source.
+func (s *status) Stats() bridge.Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		return bridge.Stats{}
+	}
+	return s.current.Stats()
+}
+
+func (s *status) handler() (http.Handler, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := metrics.Register(s, metric.NewMeterProvider(metric.WithReader(reader)).Meter("sluice")); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, struct {
+			Stats bridge.Stats     `json:"stats"`
+			Rates metrics.Snapshot `json:"rates"`
+		}{s.Stats(), s.rates.Snapshot()})
+	})
+	return mux, nil
+}
+
+func (s *status) readyz(w http.ResponseWriter, r *http.Request) {
+	reasons := s.unready(r.Context())
+	if len(reasons) > 0 {
+		answer(w, http.StatusServiceUnavailable, reasons)
+		return
+	}
+	answer(w, http.StatusOK, "ready")
+}
+
+// unready says why the bridge is not ready, by part: a source is not connected,
+// or a sink is known not to be.
+func (s *status) unready(ctx context.Context) map[string]string {
+	s.mu.Lock()
+	p, sources := s.current, s.sources
+	s.mu.Unlock()
+	if p == nil {
+		return map[string]string{"pipeline": "not started"}
+	}
+	reasons := map[string]string{}
+	for name, source := range sources {
+		if c, ok := source.(bridge.Checker); ok {
+			if err := c.Check(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				reasons["sources."+name] = err.Error()
+			}
+		}
+	}
+	for name, sink := range p.Stats().Sinks {
+		if sink.Health.State == bridge.Disconnected {
+			reasons["sinks."+name] = sink.Health.Reason
+		}
+	}
+	return reasons
+}
+
+func answer(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v)
+}

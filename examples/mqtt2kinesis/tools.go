@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"text/tabwriter"
+	"time"
+
+	"github.com/sluiceio/sluice/bridge/config"
+	"github.com/sluiceio/sluice/rule"
+	"github.com/sluiceio/sluice/sink/kinesis"
+)
+
+// testRule is the command test.
+func (p *program) testRule(_ context.Context, args []string) error {
+	f := p.flags("test", "-sql STATEMENT [-topic t/1] [-payload '{…}'] [-template '${…}']")
+	in := rule.TestInput{Columns: map[string]any{}}
+	f.StringVar(&in.SQL, "sql", "", "the statement")
+	f.StringVar(&in.Topic, "topic", "t/a", "topic of the message")
+	f.StringVar(&in.EventTopic, "event", "", "event topic, such as $events/client/connected, when it is not a message")
+	f.StringVar(&in.Template, "template", "", "template to show for each row in place of JSON")
+	for _, column := range []string{"payload", "clientid", "username"} {
+		f.Func(column, column+" of the message (default an example)", func(text string) error {
+			in.Columns[column] = text
+			return nil
+		})
+	}
+	if err := p.parse(f, args, 0); err != nil {
+		return err
+	}
+	var err error
+	if in.Engine, err = newEngine(); err != nil {
+		return err
+	}
+	result, err := rule.Test(in)
+	if failed := (*rule.EvalError)(nil); errors.As(err, &failed) {
+		return err
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	for _, w := range result.Warnings {
+		fmt.Fprintf(p.stderr, "warning: %s\n", w.Summary())
+	}
+	if result.NoMatch != rule.Matched {
+		return fmt.Errorf("no rows: %s", result.Reason)
+	}
+	rows := result.JSON
+	if in.Template != "" {
+		rows = result.Rendered
+	}
+	for _, row := range rows {
+		fmt.Fprintln(p.stdout, row)
+	}
+	return nil
+}
+
+// plan is the command plan.
+func (p *program) plan(_ context.Context, args []string) error {
+	f := p.flags("plan", "-rate 50000 [-bytes 200] [-keys 10000] [-delay 100ms]")
+	var w kinesis.Workload
+	f.Float64Var(&w.MessagesPerSecond, "rate", 0, "messages per second, peaks included")
+	f.IntVar(&w.MessageBytes, "bytes", 200, "usual size of a message")
+	f.IntVar(&w.KeyBytes, "key-bytes", 16, "usual size of a partition key")
+	f.IntVar(&w.Keys, "keys", 10_000, "partition keys that are active at a time")
+	f.IntVar(&w.Slots, "slots", 64, "hash slots, when aggregating")
+	f.DurationVar(&w.MaxDelay, "delay", 100*time.Millisecond, "how long a message may wait for others, when aggregating")
+	if err := p.parse(f, args, 0); err != nil {
+		return err
+	}
+	if w.MessagesPerSecond <= 0 || w.MessageBytes < 0 || w.KeyBytes < 0 || w.Keys < 1 {
+		return usageError{errors.New("-rate is missing, or a number makes no sense")}
+	}
+	prices := kinesis.PricesUSEast1()
+	t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\tshards\trecords/s\tmessages/record\tmost messages/s of a key\tprovisioned $/month\ton-demand $/month\t")
+	for _, w.Aggregate = range []bool{false, true} {
+		e := kinesis.Plan(w, prices)
+		name := "plain"
+		if w.Aggregate {
+			name = "aggregated"
+		}
+		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.1f\t%.0f\t%.0f\t%.0f\t\n", name, e.Shards, e.EntriesPerSecond, e.MessagesPerEntry,
+			e.MaxPerKey, e.Provisioned, e.OnDemand)
+	}
+	fmt.Fprintln(t)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(p.stdout, "Estimates with the list prices of us-east-1, without reading, retention and free tiers.")
+	return err
+}
+
+// importEMQX is the command import.
+func (p *program) importEMQX(_ context.Context, args []string) error {
+	f := p.flags("import", "FILE > bridge.yaml")
+	if err := p.parse(f, args, 1); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(f.Arg(0))
+	if err != nil {
+		return err
+	}
+	yaml, notes, err := config.ImportEMQX(text)
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w", f.Arg(0), err)}
+	}
+	for _, n := range notes {
+		fmt.Fprintf(p.stderr, "note: %s\n", n)
+	}
+	_, err = p.stdout.Write(yaml)
+	return err
+}
+
+// schema is the command schema.
+func (p *program) schema(_ context.Context, args []string) error {
+	if err := p.parse(p.flags("schema", "> config.schema.json"), args, 0); err != nil {
+		return err
+	}
+	text, err := config.Schema(nil)
+	if err != nil {
+		return err
+	}
+	_, err = p.stdout.Write(text)
+	return err
+}
+
+// version is the command version.
+func (p *program) version(_ context.Context, args []string) error {
+	if err := p.parse(p.flags("version", ""), args, 0); err != nil {
+		return err
+	}
+	version, revision, compiler := "(devel)", "", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version, compiler = info.Main.Version, info.GoVersion
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+	}
+	_, err := fmt.Fprintf(p.stdout, "mqtt2kinesis %s%s %s\n", version, revision, compiler)
+	return err
+}
