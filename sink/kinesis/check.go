@@ -42,8 +42,10 @@ func (s *Sink) Check(ctx context.Context) error {
 		return s.health.err
 	}
 	err := s.check(ctx)
-	if ctx.Err() != nil {
-		return s.health.err // nobody waits for a finding any more
+	if ctx.Err() != nil && !s.health.at.IsZero() {
+		return s.health.err // cut short, so what was found before is the best there is
+	} else if ctx.Err() != nil {
+		return err
 	}
 	if api := smithy.APIError(nil); errors.As(err, &api) && classOf(api.ErrorCode(), 0) == throttled {
 		err = s.health.err

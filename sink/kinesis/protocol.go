@@ -151,7 +151,11 @@ func (b *body) Seek(offset int64, whence int) (int64, error) {
 	return int64(b.at), nil
 }
 
-// Read is for transports that do not know WriteTo.
+// Read gives the transport the whole. There is no WriteTo on purpose: the SDK
+// closes the body as soon as it has the head of the reply, while the transport may
+// still be about to look for bytes beyond the content length. By Read it then gets
+// io.EOF, which is what it hopes for; by WriteTo the same is an error, for which
+// it closes the connection with the reply half read.
 func (b *body) Read(p []byte) (n int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -166,21 +170,6 @@ func (b *body) Read(p []byte) (n int, err error) {
 		return 0, io.EOF
 	}
 	return n, nil
-}
-
-// WriteTo hands the parts over without copying.
-func (b *body) WriteTo(w io.Writer) (written int64, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.reading(); err != nil {
-		return 0, err
-	}
-	for b.at < b.size && err == nil {
-		var n int
-		n, err = w.Write(b.rest())
-		written, b.at = written+int64(n), b.at+n
-	}
-	return written, err
 }
 
 func (b *body) reading() error {

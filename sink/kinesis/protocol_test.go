@@ -67,7 +67,7 @@ func TestBody(t *testing.T) {
 	require.Equal(t, len(whole), b.Len())
 
 	var signed bytes.Buffer
-	_, err := b.WriteTo(&signed)
+	_, err := io.Copy(&signed, &b)
 	require.NoError(t, err)
 	require.Equal(t, whole, signed.String())
 	require.Zero(t, b.Len())
@@ -84,8 +84,7 @@ func TestBody(t *testing.T) {
 	require.True(t, b.detach())
 	_, err = b.Read(make([]byte, 10))
 	require.ErrorIs(t, err, errDetached)
-	_, err = b.WriteTo(io.Discard)
-	require.ErrorIs(t, err, errDetached)
+	require.NotImplements(t, (*io.WriterTo)(nil), &b, "see Read")
 }
 
 type iotestOneByte struct{ r io.Reader }
