@@ -140,9 +140,9 @@ func newPlant(t *testing.T, rules int, shards int) *plant {
 	}
 	add("temps", "SELECT payload.id AS id, payload.temp AS temp, clientid\nFROM \"sensors/+/temp\"\nWHERE payload.temp > 20", "readings")
 	add("all-orders", "SELECT * FROM \"shop/orders/#\"", "orders", "archive")
-	add("everything", "SELECT topic, payload FROM \"sensors/#\", \"shop/#\"", "archive")
+	add("everything", "SELECT topic, payload, clientid FROM \"sensors/#\", \"shop/#\"", "archive")
 	for i := range rules {
-		add(fmt.Sprintf("plant-%02d-line", i), fmt.Sprintf("SELECT payload.v AS v FROM \"plants/%d/+/v\"", i), []string{"readings", "archive"}[i%2])
+		add(fmt.Sprintf("plant-%02d-line", i), fmt.Sprintf("SELECT payload.v AS v, clientid FROM \"plants/%d/+/v\"", i), []string{"readings", "archive"}[i%2])
 	}
 	sinks := map[string]bridge.Sink{
 		"readings": stored, "archive": archive, "dead": dead,
@@ -229,6 +229,9 @@ func (p *plant) load(t *testing.T) {
 				p.publish(fmt.Sprintf("sensors/hall-%d/temp", j), fmt.Sprintf(`{"id":"hall-%d","temp":%d.5}`, j, 14+(i+j)%14))
 				p.publish(fmt.Sprintf("plants/%d/a/v", (i+j)%40), `{"v":1}`)
 			}
+			if p.picky.Load() {
+				p.publish("sensors/attic/temp", "not JSON")
+			}
 			p.publish(fmt.Sprintf("shop/orders/%d", i), fmt.Sprintf(`{"order":%d,"items":[{"sku":"A-%d","n":2}],"total":19.9}`, i, i%9))
 		}
 	}()
@@ -274,7 +277,7 @@ func TestBrowserFlows(t *testing.T) {
 	require.Contains(t, said, "Sink orders is ")
 	require.Contains(t, said, "ResourceNotFoundException")
 	require.Contains(t, said, "since ")
-	require.Contains(t, said, "1 records wait")
+	require.Contains(t, said, "1 record waits")
 	p.broken.Store(false)
 	until(t, ctx, `document.querySelector('.problems').innerText.includes('All is well')`)
 	require.Empty(t, wrong())

@@ -75,6 +75,9 @@ func (s *sampler) sinkProblems(now time.Time, name string, f SinkFigures) (list 
 	full := f.MaxRecords > 0 && float64(waiting) >= nearlyFull*float64(f.MaxRecords) ||
 		f.MaxBytes > 0 && float64(f.QueuingBytes) >= nearlyFull*float64(f.MaxBytes)
 	effect := fmt.Sprintf("%d records wait.", waiting)
+	if waiting == 1 {
+		effect = "1 record waits."
+	}
 	if full {
 		effect = fmt.Sprintf("The queue is full with %d records. ", waiting) + fullEffect(s.parts.Queues[name].OnFull)
 	}

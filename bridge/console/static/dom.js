@@ -50,7 +50,7 @@ export function bytes(n) {
 
 export function millis(n) {
   if (!n) return '–';
-  if (n < 1) return n.toFixed(2) + ' ms';
+  if (n < 1) return Math.max(1, Math.round(n * 1000)) + ' µs';
   if (n < 1000) return (n < 10 ? n.toFixed(1) : whole.format(n)) + ' ms';
   return (n / 1000).toFixed(1) + ' s';
 }

@@ -5,15 +5,15 @@ import { level, problemsOf, store } from './store.js';
 export function flows(root) {
   const problems = h('section', { class: 'problems', 'aria-label': 'What needs attention' });
   const canvas = h('div', { class: 'graph' });
-  root.append(problems, canvas);
+  root.append(h('h1', { class: 'unseen' }, 'Flows'), problems, canvas);
   let graph = null, width = 0;
   const build = () => {
     graph = draw(canvas, store.topology, width);
     graph.update();
   };
-  const resize = new ResizeObserver(() => {
-    if (Math.abs(canvas.clientWidth - width) < 2) return;
-    width = canvas.clientWidth;
+  const resize = new ResizeObserver(([entry]) => {
+    if (Math.abs(entry.contentRect.width - width) < 2) return;
+    width = entry.contentRect.width; // without the padding
     build();
   });
   resize.observe(canvas);
@@ -24,16 +24,21 @@ export function flows(root) {
   };
 }
 
+const inSight = 4; // problems that are shown without asking for more
+
 // listProblems says in words what is wrong; the elements stay while the problems do.
 export function listProblems(box, only = () => true) {
   const list = store.snapshot.problems.filter(only);
   const key = JSON.stringify(list.map((p) => [p.kind, p.name, p.title, p.severity]));
   if (box.dataset.key !== key) {
     box.dataset.key = key;
-    box.replaceChildren(...(list.length ? list.map(problem) : [h('p', { class: 'calm' }, mark('ok'), calm())]));
+    const all = list.map(problem), more = all.splice(inSight);
+    box.replaceChildren(...(list.length ? all : [h('p', { class: 'calm' }, mark('ok'), calm())]));
+    if (more.length) box.append(h('details', { class: 'more' }, h('summary', {}, `${more.length} more`), more));
   }
+  const shown = box.querySelectorAll('.problem');
   list.forEach((p, i) => {
-    const [, since, reason, effect] = box.children[i].querySelectorAll('[data-part]');
+    const [, since, reason, effect] = shown[i].querySelectorAll('[data-part]');
     setText(since, hasTime(p.since) ? `${p.at_least ? 'for at least' : 'for'} ${ago(p.since, store.snapshot.time)}, since ${clock(p.since)}` : '');
     setText(reason, p.reason ?? '');
     setText(effect, p.effect ?? '');
@@ -63,31 +68,43 @@ function layout(t, width) {
   const narrow = width < 700;
   const filters = narrow ? [] : [...new Set(t.rules.flatMap((r) => r.filters))];
   const tallest = Math.max(t.rules.length, filters.length, t.sinks.length, t.sources.length, 1);
-  const row = tallest > 24 ? 24 : tallest > 9 ? 36 : narrow ? 64 : 68, gap = tallest > 24 ? 4 : tallest > 9 ? 8 : 16;
+  const row = tallest > 24 ? 24 : tallest > 9 ? 36 : 74, gap = tallest > 24 ? 4 : tallest > 9 ? 8 : 16;
   const columns = [{ kind: 'source', share: 0.15, names: t.sources.map((s) => s.name) }];
   if (!narrow) columns.push({ kind: 'filter', share: 0.19, names: filters });
-  columns.push({ kind: 'rule', share: 0.2, names: t.rules.map((r) => r.name) }, { kind: 'sink', share: 0.21, names: t.sinks.map((s) => s.name) });
+  columns.push({ kind: 'rule', share: 0.2, names: t.rules.map((r) => r.name) }, { kind: 'sink', share: 0.21, names: inOrder(t) });
   if (narrow) { columns[0].share = 0.24; columns[1].share = 0.29; columns[2].share = 0.31; }
   const used = columns.reduce((n, c) => n + c.share, 0) * width;
-  const space = (width - used - 4) / (columns.length - 1);
+  const space = (width - used - 18) / (columns.length - 1); // with room for the arcs to fallbacks
   const top = 30, height = top + tallest * (row + gap) + 4;
   const nodes = new Map();
   let x = 2;
   for (const c of columns) {
     // Few nodes beside many are kept in sight, near the top.
-    const big = c.kind === 'source' || c.kind === 'sink' ? Math.max(row, Math.min(68, (height - top) / Math.max(c.names.length, 1) - gap)) : row;
+    const big = c.kind === 'source' || c.kind === 'sink' ? Math.max(row, Math.min(74, (height - top) / Math.max(c.names.length, 1) - gap)) : row;
     const pitch = Math.min(big + (tallest > 9 ? 18 : gap), c.names.length ? (height - top) / c.names.length : big);
     const used = pitch * c.names.length;
     let y = top + Math.max(0, Math.min((height - top - used) / 2, 240));
     c.x = x;
     c.width = c.share * width;
     for (const name of c.names) {
-      nodes.set(c.kind + ':' + name, { kind: c.kind, name, x, y, w: c.width, h: Math.min(big, Math.max(pitch - 4, 18)) });
+      const tall = Math.min(big, Math.max(pitch - 4, 18)), h = c.kind === 'filter' ? Math.min(tall, 34) : tall;
+      nodes.set(c.kind + ':' + name, { kind: c.kind, name, x, y: y + (tall - h) / 2, w: c.width, h });
       y += pitch;
     }
     x += c.width + space;
   }
   return { nodes, columns, height, narrow, dense: tallest > 9, space };
+}
+
+// inOrder sorts sinks by where the rules stand that feed them, so that few lines
+// cross; fallbacks come last.
+function inOrder(t) {
+  const place = new Map(t.sinks.map((s) => {
+    const from = t.rules.flatMap((r, i) => (r.actions.some((a) => a.sink === s.name) ? [i] : []));
+    return [s.name, from.length ? from.reduce((a, b) => a + b) / from.length : Infinity];
+  }));
+  const by = (a, b) => (place.get(a) === place.get(b) ? 0 : place.get(a) - place.get(b));
+  return t.sinks.map((s) => s.name).sort(by);
 }
 
 function edgesOf(t, l) {
@@ -129,7 +146,7 @@ function draw(canvas, t, width) {
   for (const s of t.sources) {
     const n = l.nodes.get('source:' + s.name);
     ends.push(n.y + n.h / 2);
-    updates.push(edge(under, over, { x1: n.x + n.w, y1: n.y + n.h / 2, x2: bar.x, y2: n.y + n.h / 2 }, { from: 'source:' + s.name, rate: (x) => x.sources[s.name]?.rate, label: !l.narrow }, animate, l));
+    updates.push(edge(under, over, { x1: n.x + n.w, y1: n.y + n.h / 2, x2: bar.x, y2: n.y + n.h / 2 }, { from: 'source:' + s.name, rate: (x) => x.sources[s.name]?.rate }, animate, l));
   }
   for (const e of edges) {
     const a = l.nodes.get(e.from), b = l.nodes.get(e.to);
@@ -149,8 +166,8 @@ function draw(canvas, t, width) {
 
 function pathOf(g) {
   if (g.arc) {
-    const [a, b] = g.arc, x = a.x + a.w, bend = Math.min(18, 8 + Math.abs(a.y - b.y) / 12);
-    return `M${a.x + a.w - 14} ${a.y + (b.y > a.y ? a.h : 0)}C${a.x + a.w - 14 + bend * 0.2} ${(a.y + b.y) / 2 + a.h / 2} ${x - 14 + bend * 0.2} ${(a.y + b.y) / 2 + a.h / 2} ${b.x + b.w - 14} ${b.y + (b.y > a.y ? 0 : b.h)}`;
+    const [a, b] = g.arc, x = a.x + a.w, bend = Math.min(16, 6 + Math.abs(a.y - b.y) / 14);
+    return `M${x} ${a.y + a.h / 2}C${x + bend} ${a.y + a.h / 2} ${x + bend} ${b.y + b.h / 2} ${x} ${b.y + b.h / 2}`;
   }
   const mid = (g.x1 + g.x2) / 2;
   return `M${g.x1} ${g.y1}C${mid} ${g.y1} ${mid} ${g.y2} ${g.x2} ${g.y2}`;
@@ -162,11 +179,12 @@ function edge(under, over, g, e, animate, l) {
   under.append(line);
   const moving = animate ? h('path', { class: 'moving', d }) : null;
   if (moving) under.append(moving);
-  let text = null;
+  let text = null, back = null;
   if (e.label && !l.dense && !g.arc && l.space > 64) {
     const w = 56, x = g.x1 + (g.x2 - g.x1) * 0.5, y = (g.y1 + g.y2) / 2;
     text = h('text', { class: 'edge-rate', x, y: y + 4 });
-    over.append(h('rect', { class: 'edge-label', x: x - w / 2, y: y - 9, width: w, height: 18, rx: 9 }), text);
+    back = h('rect', { class: 'edge-label', x: x - w / 2, y: y - 9, width: w, height: 18, rx: 9 });
+    over.append(back, text);
   }
   return (s) => {
     const r = e.rate?.(s) ?? 0;
@@ -175,7 +193,9 @@ function edge(under, over, g, e, animate, l) {
     setAttr(line, 'data-flow', state === 'bad' ? 'blocked' : r > 0 ? 'on' : 'off');
     setAttr(line, 'stroke-width', (1.2 + Math.min(4, Math.log10(1 + r) * 0.9)).toFixed(1));
     if (moving) setAttr(moving, 'data-speed', r <= 0 || state === 'bad' ? null : r < 10 ? 'slow' : r < 1000 ? 'medium' : 'fast');
-    if (text) setText(text, r ? rate(r) : '–');
+    if (!text) return;
+    setText(text, r ? rate(r) : '');
+    setAttr(back, 'visibility', r ? null : 'hidden');
   };
 }
 
@@ -192,8 +212,8 @@ function node(layer, n, l) {
   const name = n.name.length > room ? n.name.slice(0, Math.max(3, Math.floor(room) - 1)) + '…' : n.name;
   const title = h('title', {}, n.name);
   const label = h('text', { class: 'name', x: n.x + pad + (sign ? 18 : 0), y: n.y + (small ? n.h / 2 + size * 0.35 : n.kind === 'filter' ? n.h / 2 + 4 : 24), 'font-size': size }, name);
-  const value = h('text', small ? { class: 'value end', x: n.x + n.w - pad, y: n.y + n.h / 2 + 4, 'font-size': 11 } : { class: 'value', x: n.x + pad, y: n.y + n.h / 2 + 11 });
-  const note = small ? null : h('text', { class: 'note', x: n.x + pad, y: n.y + n.h - 9 });
+  const value = h('text', small ? { class: 'value end', x: n.x + n.w - pad, y: n.y + n.h / 2 + 4, 'font-size': 11 } : { class: 'value', x: n.x + pad, y: n.y + 44 });
+  const note = small ? null : h('text', { class: 'note', x: n.x + pad, y: n.y + 61 });
   if (sign) { setAttr(sign, 'x', n.x + pad); setAttr(sign, 'y', n.y + (small ? n.h / 2 - 6 : 13)); }
   const g = h('g', { class: 'node ' + n.kind, 'data-node': n.kind + ':' + n.name, tabindex: href ? 0 : null, role: href ? 'link' : null, click: go, keydown: (e) => { if (e.key === 'Enter') go(); } },
     title, box, sign, label, n.kind === 'filter' ? null : value, n.kind === 'filter' ? null : note);
@@ -211,7 +231,6 @@ function node(layer, n, l) {
     if (note) setText(note, extra.length > chars ? extra.slice(0, chars - 1) + '…' : extra);
     const why = problemsOf(n.kind, n.name).map((p) => `\n${p.title}: ${p.reason ?? ''}`).join('');
     setText(title, `${n.name}: ${main}${extra ? ', ' + extra : ''}${why}`);
-    setAttr(g, 'aria-label', `${n.kind} ${n.name}, ${at === 'ok' ? '' : at + ', '}${main}`);
   };
 }
 
@@ -219,7 +238,7 @@ function node(layer, n, l) {
 function figures(kind, name, f, at, s, narrow) {
   const trouble = problemsOf(kind, name)[0];
   if (trouble && hasTime(trouble.since)) {
-    const waits = kind === 'sink' ? `${compact(f.queuing + f.inflight)} wait` : kind === 'rule' ? rate(f.rate) : rate(f.rate);
+    const waits = kind === 'sink' ? `${compact(f.queuing + f.inflight)} wait` : rate(f.rate);
     return [narrow ? waits : `${trouble.title} · ${waits}`, `for ${ago(trouble.since, s.time)}`];
   }
   if (at === 'off') return ['disabled', ''];

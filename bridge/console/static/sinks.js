@@ -94,12 +94,14 @@ function deadLetters(info) {
     setText(remove, 'Delete ' + n);
     for (const b of [replay, remove]) if (b) { allow(b); b.disabled ||= !shown.length; }
   };
-  const letter = (l) => h('details', { class: 'letter' },
-    h('summary', {},
-      h('input', { type: 'checkbox', 'aria-label': `Choose letter ${l.id}`, click: (e) => { e.stopPropagation(); if (e.target.checked) chosen.add(l.id); else chosen.delete(l.id); buttons(); } }),
-      h('time', {}, clock(l.time)), h('b', {}, l.sink), h('code', {}, l.topic), h('span', { class: 'error' }, l.error)),
+  const choose = (l) => h('input', { type: 'checkbox', 'aria-label': `Choose letter ${l.id}`, click: (e) => {
+    if (e.target.checked) chosen.add(l.id); else chosen.delete(l.id);
+    buttons();
+  } });
+  const letter = (l) => h('div', { class: 'letter' }, choose(l), h('details', {},
+    h('summary', {}, h('time', {}, clock(l.time)), h('b', {}, l.sink), h('code', {}, l.topic), h('span', { class: 'error' }, l.error)),
     h('p', { class: 'muted' }, [`rule ${l.rule}`, `${l.attempts} attempts before`, l.dest && `to ${l.dest}`, l.key.text && `key ${l.key.text}`].filter(Boolean).join(' · ')),
-    h('h3', {}, 'Record'), blob(l.data, true), h('h3', {}, 'Message'), blob(l.payload, true));
+    h('h3', {}, 'Record'), blob(l.data, true), h('h3', {}, 'Message'), blob(l.payload, true)));
   const root = h('section', { class: 'dead', 'aria-label': 'Dead letters' }, h('div', { class: 'head' }, h('h2', {}, 'Dead letters'), hint, h('div', { class: 'actions' }, replay ?? '', remove)), list);
   return {
     root,

@@ -1,0 +1,67 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
+)
+
+// BenchmarkSnapshot is what a second of looking costs with 100 rules, 20 sinks
+// and 512 shards. One hundredth of a core would be 10 ms.
+func BenchmarkSnapshot(b *testing.B) {
+	rules, sinks := map[string]bridge.Rule{}, map[string]bridge.Sink{}
+	for i := range 100 {
+		rules[fmt.Sprintf("rule-%03d", i)] = bridge.RuleFunc(func(*bridge.Batch, *bridge.Message) error { return nil }, "a/#")
+	}
+	for i := range 20 {
+		sinks[fmt.Sprintf("sink-%02d", i)] = bridge.SinkFunc(func(context.Context, *bridge.Batch) error { return nil })
+	}
+	p, err := bridge.New(bridge.Config{
+		Sources: map[string]bridge.Source{"mqtt": &bridgetest.Source{}}, Rules: rules, Sinks: sinks,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(b, err)
+	loads := make([]bridge.ShardLoad, 512)
+	for i := range loads {
+		loads[i] = bridge.ShardLoad{Dest: "stream", Shard: fmt.Sprintf("shardId-%012d", i), Share: 1.0 / 512}
+	}
+	s := newSampler(Config{Pipeline: p, Shards: map[string]func() []bridge.ShardLoad{
+		"sink-00": func() []bridge.ShardLoad { return loads },
+	}})
+	h := newHub(b.Context(), s)
+	now := time.Now()
+	size := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(time.Second)
+		snap := s.take(now)
+		data, err := json.Marshal(snap)
+		require.NoError(b, err)
+		h.publish(frame{snapshot: data}, &snap)
+		size = len(data)
+	}
+	b.ReportMetric(float64(size), "bytes/snapshot")
+}
+
+func TestTextIsCutBetweenCharacters(t *testing.T) {
+	t.Parallel()
+	long := make([]byte, 0, 3*maxText)
+	for len(long) < 2*maxText {
+		long = append(long, "€"...)
+	}
+	for shift := range 4 {
+		got := textOf(append([]byte("aaaa"[:shift]), long...))
+		require.False(t, got.Base64, shift)
+		require.Greater(t, len(got.Text), maxText-4)
+	}
+	require.Equal(t, Text{Text: "/w==", Base64: true, Size: 1}, textOf([]byte{0xff}))
+	require.Equal(t, Text{}, textOf(nil))
+}
