@@ -168,7 +168,7 @@ var breaks = []struct {
 	{"window", "inflight_window: 8", "inflight_window: many", []string{`25:24: sinks.kinesis.resource_opts.inflight_window: "many" is not a whole number from 0 on`}},
 	{"ttl", "request_ttl: infinity", "request_ttl: 0", []string{`26:20: sinks.kinesis.resource_opts.request_ttl: nothing lives for no time; write infinity for no limit`}},
 	{"on full", "drop_oldest", "drop", []string{`32:30: sinks.dead.resource_opts.on_full: "drop" is none of block, drop_newest, drop_oldest`}},
-	{"fallback", "fallback: dead", "fallback: daed", []string{`27:17: sinks.kinesis.resource_opts.fallback: there is no sink "daed"; did you mean "dead"?`}},
+	{"fallback", "fallback: dead", "fallback: deadd", []string{`27:17: sinks.kinesis.resource_opts.fallback: there is no sink "deadd"; did you mean "dead"?`}},
 	{"own fallback", "fallback: dead", "fallback: kinesis", []string{`27:17: sinks.kinesis.resource_opts.fallback: a sink cannot be its own fallback`}},
 	{"buffer without directory", "inflight_window: 8", "buffer_mode: durable", []string{`25:20: sinks.kinesis.resource_opts.buffer_mode: it needs a buffer_dir`}},
 	{"directory without buffer", "inflight_window: 8", "buffer_dir: /tmp", []string{`25:19: sinks.kinesis.resource_opts.buffer_dir: it needs buffer_mode durable or volatile_offload`}},

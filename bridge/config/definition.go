@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -206,7 +205,7 @@ func decodeTyped[D any](d *decoder, p *part[D], kind string, types map[string]fu
 	if !ok {
 		hint := didYouMean(name, sortedKeys(types))
 		if hint == "" {
-			hint = fmt.Sprintf("; there are %s", strings.Join(sortedKeys(types), ", "))
+			hint = "; there are " + strings.Join(sortedKeys(types), ", ")
 		}
 		d.addf(typ, p.path+".type", "there is no %s of type %q%s", kind, name, hint)
 		return

@@ -43,7 +43,7 @@ func (f *fileSink) config() file.Config {
 // Validate implements Validator.
 func (f *fileSink) Validate(Context) error {
 	if f.Path == "" {
-		return errors.New("Path: name the file to write to")
+		return errors.New("file: Path: name the file to write to")
 	}
 	return f.config().Validate()
 }
