@@ -53,11 +53,11 @@ func chromium(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	do(t, ctx, chromedp.Navigate("about:blank"))
+	do(ctx, t, chromedp.Navigate("about:blank"))
 	return ctx
 }
 
-func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
+func do(ctx context.Context, t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	require.NoError(t, chromedp.Do(ctx, steps...))
 }
@@ -68,7 +68,7 @@ func script(js string) chromedp.Action[chromedp.Void] {
 
 // complaints collects what the page writes to its console as errors, and what it
 // throws.
-func complaints(t *testing.T, ctx context.Context) func() []string {
+func complaints(ctx context.Context, t *testing.T) func() []string {
 	t.Helper()
 	var mu sync.Mutex
 	var list []string
@@ -107,7 +107,7 @@ type checked struct {
 
 func (c checked) Check(context.Context) error { return c.check() }
 
-func newPlant(t *testing.T, rules int, shards int) *plant {
+func newPlant(t *testing.T, rules, shards int) *plant {
 	t.Helper()
 	p := &plant{source: &bridgetest.Source{}}
 	stored := bridge.SinkFunc(func(context.Context, *bridge.Batch) error { return nil })
@@ -238,7 +238,7 @@ func (p *plant) load(t *testing.T) {
 	t.Cleanup(func() { stop(); <-ended })
 }
 
-func text(t *testing.T, ctx context.Context, js string) string {
+func text(ctx context.Context, t *testing.T, js string) string {
 	t.Helper()
 	s, err := chromedp.Run(ctx, chromedp.Evaluate[string](js))
 	require.NoError(t, err)
@@ -246,7 +246,7 @@ func text(t *testing.T, ctx context.Context, js string) string {
 }
 
 // until waits until a condition holds in the page.
-func until(t *testing.T, ctx context.Context, js string) {
+func until(ctx context.Context, t *testing.T, js string) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -255,54 +255,54 @@ func until(t *testing.T, ctx context.Context, js string) {
 			return
 		}
 	}
-	t.Fatalf("%s does not become true; the page shows:\n%s", js, text(t, ctx, `document.body.innerText`))
+	t.Fatalf("%s does not become true; the page shows:\n%s", js, text(ctx, t, `document.body.innerText`))
 }
 
 func TestBrowserFlows(t *testing.T) {
 	p := newPlant(t, 0, 8)
 	ctx := chromium(t)
-	wrong := complaints(t, ctx)
-	do(t, ctx, chromedp.Navigate(p.url), chromedp.WaitVisible(`[data-node="rule:temps"]`))
-	until(t, ctx, `document.querySelector('.problems').innerText.includes('No message has arrived yet')`)
+	wrong := complaints(ctx, t)
+	do(ctx, t, chromedp.Navigate(p.url), chromedp.WaitVisible(`[data-node="rule:temps"]`))
+	until(ctx, t, `document.querySelector('.problems').innerText.includes('No message has arrived yet')`)
 
 	p.publish("sensors/hall/temp", `{"id":"hall","temp":23.5}`)
-	until(t, ctx, `document.querySelector('[data-node="source:mqtt"]').textContent.includes('1 in all')`)
-	until(t, ctx, `document.querySelector('[data-node="rule:temps"]').textContent.includes('100 % pass')`)
-	until(t, ctx, `document.querySelectorAll('.moving[data-speed]').length > 0`)
+	until(ctx, t, `document.querySelector('[data-node="source:mqtt"]').textContent.includes('1 in all')`)
+	until(ctx, t, `document.querySelector('[data-node="rule:temps"]').textContent.includes('100 % pass')`)
+	until(ctx, t, `document.querySelectorAll('.moving[data-speed]').length > 0`)
 
 	p.broken.Store(true)
 	p.publish("shop/orders/1", `{"order":1}`)
-	until(t, ctx, `document.querySelector('[data-node="sink:orders"]').dataset.level === 'bad'`)
-	said := text(t, ctx, `document.querySelector('.problems').innerText`)
+	until(ctx, t, `document.querySelector('[data-node="sink:orders"]').dataset.level === 'bad'`)
+	said := text(ctx, t, `document.querySelector('.problems').innerText`)
 	require.Contains(t, said, "Sink orders is ")
 	require.Contains(t, said, "ResourceNotFoundException")
 	require.Contains(t, said, "since ")
 	require.Contains(t, said, "1 record waits")
 	p.broken.Store(false)
-	until(t, ctx, `document.querySelector('.problems').innerText.includes('All is well')`)
+	until(ctx, t, `document.querySelector('.problems').innerText.includes('All is well')`)
 	require.Empty(t, wrong())
 }
 
 func TestBrowserRuleIsDisabledTracedEnabled(t *testing.T) {
 	p := newPlant(t, 0, 0)
 	ctx := chromium(t)
-	wrong := complaints(t, ctx)
+	wrong := complaints(ctx, t)
 	press := func(label string) chromedp.Action[chromedp.Void] {
 		return script(`[...document.querySelectorAll('button')].find(b => b.textContent === '` + label + `').click()`)
 	}
-	do(t, ctx, chromedp.Navigate(p.url+"#/rules/temps"), chromedp.WaitVisible(`.facts`), press("Disable"))
-	until(t, ctx, `document.querySelector('.actions').textContent.includes('Enable')`)
+	do(ctx, t, chromedp.Navigate(p.url+"#/rules/temps"), chromedp.WaitVisible(`.facts`), press("Disable"))
+	until(ctx, t, `document.querySelector('.actions').textContent.includes('Enable')`)
 	require.False(t, p.pipeline.Stats().Rules["temps"].Enabled)
-	do(t, ctx, press("Enable"))
-	until(t, ctx, `document.querySelector('.actions').textContent.includes('Disable')`)
+	do(ctx, t, press("Enable"))
+	until(ctx, t, `document.querySelector('.actions').textContent.includes('Disable')`)
 	require.True(t, p.pipeline.Stats().Rules["temps"].Enabled)
 
-	do(t, ctx, press("Trace"))
-	until(t, ctx, `document.querySelector('.actions').textContent.includes('Stop trace')`)
+	do(ctx, t, press("Trace"))
+	until(ctx, t, `document.querySelector('.actions').textContent.includes('Stop trace')`)
 	p.publish("sensors/hall/temp", `{"id":"hall","temp":23.5}`)
 	p.publish("sensors/hall/temp", `no json`)
-	until(t, ctx, `document.querySelectorAll('.trace li').length === 2`)
-	said := text(t, ctx, `document.querySelector('.trace').innerText`)
+	until(ctx, t, `document.querySelectorAll('.trace li').length === 2`)
+	said := text(ctx, t, `document.querySelector('.trace').innerText`)
 	require.Contains(t, said, "sensors/hall/temp")
 	require.Contains(t, said, `"temp":23.5`)
 	require.Contains(t, said, "exception")
@@ -312,22 +312,22 @@ func TestBrowserRuleIsDisabledTracedEnabled(t *testing.T) {
 func TestBrowserTester(t *testing.T) {
 	p := newPlant(t, 0, 0)
 	ctx := chromium(t)
-	wrong := complaints(t, ctx)
+	wrong := complaints(ctx, t)
 	write := func(sql string) chromedp.Action[chromedp.Void] {
 		return script(fmt.Sprintf(`(() => { const a = document.querySelector('textarea'); a.value = %q; a.dispatchEvent(new Event('input', {bubbles: true})); })()`, sql))
 	}
-	do(t, ctx, chromedp.Navigate(p.url+"#/tester"), chromedp.WaitVisible(`.result .row`))
-	require.Contains(t, text(t, ctx, `document.querySelector('.result .row').innerText`), `"temp": 23.5`)
-	require.Contains(t, text(t, ctx, `document.querySelector('.result details').innerText`), "triggers")
+	do(ctx, t, chromedp.Navigate(p.url+"#/tester"), chromedp.WaitVisible(`.result .row`))
+	require.Contains(t, text(ctx, t, `document.querySelector('.result .row').innerText`), `"temp": 23.5`)
+	require.Contains(t, text(ctx, t, `document.querySelector('.result details').innerText`), "triggers")
 
-	do(t, ctx, write("SELECT payload.temp AS t\nFROM \"sensors/#\"\nWHERE payload.temp >"))
-	until(t, ctx, `document.querySelector('.fault') !== null`)
-	require.Contains(t, text(t, ctx, `document.querySelector('.fault').innerText`), "Line 3")
-	until(t, ctx, `document.querySelector('.editor .wrong') !== null`)
+	do(ctx, t, write("SELECT payload.temp AS t\nFROM \"sensors/#\"\nWHERE payload.temp >"))
+	until(ctx, t, `document.querySelector('.fault') !== null`)
+	require.Contains(t, text(ctx, t, `document.querySelector('.fault').innerText`), "Line 3")
+	until(ctx, t, `document.querySelector('.editor .wrong') !== null`)
 
-	do(t, ctx, write(`SELECT * FROM "sensors/#" WHERE payload.temp > 30`))
-	until(t, ctx, `document.querySelector('.result').innerText.includes('No rows')`)
-	require.Contains(t, text(t, ctx, `document.querySelector('.why').innerText`), "23.5")
+	do(ctx, t, write(`SELECT * FROM "sensors/#" WHERE payload.temp > 30`))
+	until(ctx, t, `document.querySelector('.result').innerText.includes('No rows')`)
+	require.Contains(t, text(ctx, t, `document.querySelector('.why').innerText`), "23.5")
 	require.Empty(t, wrong())
 }
 
@@ -335,14 +335,14 @@ func TestBrowserDeadLetters(t *testing.T) {
 	p := newPlant(t, 0, 0)
 	p.picky.Store(true)
 	ctx := chromium(t)
-	wrong := complaints(t, ctx)
+	wrong := complaints(ctx, t)
 	p.publish("shop/orders/1", `{"order":1}`)
-	do(t, ctx, chromedp.Navigate(p.url+"#/sinks/dead"), chromedp.WaitVisible(`.letter`))
-	require.Contains(t, text(t, ctx, `document.querySelector('.letters').innerText`), "larger than 10 MiB")
-	do(t, ctx, chromedp.Click(`.letter summary b`))
-	until(t, ctx, `document.querySelector('.letter').innerText.includes('"order": 1')`)
-	do(t, ctx, script(`[...document.querySelectorAll('button')].find(b => b.textContent === 'Replay all').click()`))
-	until(t, ctx, `document.querySelectorAll('.letter').length === 0`)
+	do(ctx, t, chromedp.Navigate(p.url+"#/sinks/dead"), chromedp.WaitVisible(`.letter`))
+	require.Contains(t, text(ctx, t, `document.querySelector('.letters').innerText`), "larger than 10 MiB")
+	do(ctx, t, chromedp.Click(`.letter summary b`))
+	until(ctx, t, `document.querySelector('.letter').innerText.includes('"order": 1')`)
+	do(ctx, t, script(`[...document.querySelectorAll('button')].find(b => b.textContent === 'Replay all').click()`))
+	until(ctx, t, `document.querySelectorAll('.letter').length === 0`)
 	require.Positive(t, p.replayed.Load())
 	require.Empty(t, wrong())
 }
@@ -368,13 +368,13 @@ func TestBrowserLooks(t *testing.T) {
 				require.NoError(t, p.pipeline.EnableRule("temps", false))
 			}
 			ctx := chromium(t)
-			wrong := complaints(t, ctx)
-			do(t, ctx, chromedp.Navigate(p.url), chromedp.WaitVisible(`.graph svg`))
+			wrong := complaints(ctx, t)
+			do(ctx, t, chromedp.Navigate(p.url), chromedp.WaitVisible(`.graph svg`))
 			if scene == "faults" {
-				until(t, ctx, `document.querySelector('[data-level=bad]') !== null`)
+				until(ctx, t, `document.querySelector('[data-level=bad]') !== null`)
 			}
 			if dir := os.Getenv("SLUICE_SCREENSHOTS"); dir != "" && scene != "empty" {
-				do(t, ctx, chromedp.Sleep(5*time.Second))
+				do(ctx, t, chromedp.Sleep(5*time.Second))
 			}
 			for _, page := range pages {
 				if scene == "faults" && page == "sinks/readings" {
@@ -382,7 +382,7 @@ func TestBrowserLooks(t *testing.T) {
 				}
 				for _, width := range []int64{1440, 1024, 390} {
 					for _, theme := range []string{"light", "dark"} {
-						look(t, ctx, p.url, scene, page, theme, width)
+						look(ctx, t, p.url, scene, page, theme, width)
 					}
 				}
 			}
@@ -391,9 +391,9 @@ func TestBrowserLooks(t *testing.T) {
 	}
 }
 
-func look(t *testing.T, ctx context.Context, url, scene, page, theme string, width int64) {
+func look(ctx context.Context, t *testing.T, url, scene, page, theme string, width int64) {
 	t.Helper()
-	do(t, ctx, chromedp.EmulateViewport(width, 900),
+	do(ctx, t, chromedp.EmulateViewport(width, 900),
 		script(`location.hash = '#/`+page+`'; document.documentElement.dataset.theme = '`+theme+`'; dispatchEvent(new Event('themechange'))`))
 	spill, err := chromedp.Run(ctx, chromedp.Evaluate[int](
 		`new Promise(done => setTimeout(() => requestAnimationFrame(() => done(document.documentElement.scrollWidth - innerWidth)), 150))`,
@@ -404,7 +404,7 @@ func look(t *testing.T, ctx context.Context, url, scene, page, theme string, wid
 	if dir == "" {
 		return
 	}
-	do(t, ctx, chromedp.Sleep(250*time.Millisecond))
+	do(ctx, t, chromedp.Sleep(250*time.Millisecond))
 	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	require.NoError(t, err)
 	name := fmt.Sprintf("%s-%s-%d-%s.png", scene, strings.ReplaceAll(page, "/", "-"), width, theme)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -51,11 +52,11 @@ type RuleConfig struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.Pipeline == nil {
-		errs = append(errs, errors.New("Pipeline: is nil"))
+		errs = append(errs, errors.New("field Pipeline: is nil"))
 	}
 	for name, f := range c.Shards {
 		if f == nil {
-			errs = append(errs, errors.New("Shards["+name+"]: is nil"))
+			errs = append(errs, fmt.Errorf("field Shards[%q]: is nil", name))
 		}
 	}
 	return errors.Join(errs...)
@@ -103,7 +104,7 @@ func New(cfg Config) (*Console, error) {
 		if r.guarded {
 			handler = c.authorized(handler)
 		}
-		c.mux.Handle(r.method+" /api/"+r.path, guard.Handler(http.HandlerFunc(handler)))
+		c.mux.Handle(r.method+" /api/"+r.path, guard.Handler(handler))
 	}
 	return c, nil
 }

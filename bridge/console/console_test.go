@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,11 +157,11 @@ func next(t *testing.T, r *bufio.Reader) (event, data string) {
 // counted counts how often the console looks.
 type counted struct {
 	bridge.SinkFunc
-	looks int
+	looks atomic.Int64
 }
 
 func (c *counted) Shards() []bridge.ShardLoad {
-	c.looks++
+	c.looks.Add(1)
 	return []bridge.ShardLoad{{Dest: "s", Shard: "shardId-0", Share: 1}}
 }
 
@@ -170,7 +171,7 @@ func TestStreamLooksOnlyWhileSomebodyDoes(t *testing.T) {
 		sink := &counted{SinkFunc: stored}
 		c := newConsole(t, console.Config{Pipeline: pipeline(t, map[string]bridge.Sink{"out": sink})})
 		time.Sleep(time.Minute)
-		require.Zero(t, sink.looks, "nobody looks")
+		require.Zero(t, sink.looks.Load(), "nobody looks")
 
 		view := func() (*bufio.Reader, func()) {
 			ctx, stop := context.WithCancel(t.Context())
@@ -191,19 +192,19 @@ func TestStreamLooksOnlyWhileSomebodyDoes(t *testing.T) {
 		for range 3 {
 			_, _ = next(t, two)
 		}
-		before := sink.looks
+		before := sink.looks.Load()
 		for range 10 {
 			event, _ := next(t, one)
 			require.Equal(t, "snapshot", event)
 			_, _ = next(t, two)
 		}
-		require.InDelta(t, 10, sink.looks-before, 1, "two viewers, one look a second")
+		require.InDelta(t, 10, sink.looks.Load()-before, 1, "two viewers, one look a second")
 		leaveOne()
 		leaveTwo()
 		synctest.Wait()
-		before = sink.looks
+		before = sink.looks.Load()
 		time.Sleep(time.Minute)
-		require.Equal(t, before, sink.looks, "the last viewer has gone")
+		require.Equal(t, before, sink.looks.Load(), "the last viewer has gone")
 	})
 }
 
@@ -222,7 +223,7 @@ func TestCloseEndsStreams(t *testing.T) {
 	c := newConsole(t, console.Config{})
 	server := httptest.NewServer(c)
 	defer server.Close()
-	resp, err := http.Get(server.URL + "/api/stream") //nolint:noctx // it ends by Close
+	resp, err := http.Get(server.URL + "/api/stream")
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	c.Close()
@@ -256,4 +257,73 @@ func TestDeadLettersKeepTheLatest(t *testing.T) {
 	require.Equal(t, 1, d.Len())
 	require.Equal(t, 1, d.Delete(5, 77))
 	require.Zero(t, d.Len())
+}
+
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	source := &bridgetest.Source{}
+	p, err := bridge.New(bridge.Config{
+		Sources: map[string]bridge.Source{"mqtt": source},
+		Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+			if m.Topic == "bad" {
+				return errors.New("no such luck")
+			}
+			out.Add(bridge.Record{Key: []byte("k"), Data: m.Payload})
+			return nil
+		}, "#")},
+		Sinks:  map[string]bridge.Sink{"out": bridge.SinkFunc(stored)},
+		Logger: slog.New(slog.DiscardHandler), CheckInterval: -1,
+	})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	c := newConsole(t, console.Config{Pipeline: p, Authorize: func(*http.Request) error { return nil }})
+	server := httptest.NewServer(c)
+	defer server.Close()
+
+	require.NoError(t, p.EnableRule("all", true))
+	watch, leave := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(watch, http.MethodPost, server.URL+"/api/rules/all/trace", nil)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	source.Publish(bridge.Message{Topic: "good", Payload: []byte("x")})
+	source.Publish(bridge.Message{Topic: "bad"})
+	seen := map[string]console.Traced{}
+	for d := json.NewDecoder(resp.Body); len(seen) < 2; {
+		var one console.Traced
+		require.NoError(t, d.Decode(&one))
+		seen[one.Topic] = one
+	}
+	require.Equal(t, "x", seen["good"].Records[0].Data.Text)
+	require.Equal(t, "k", seen["good"].Records[0].Key.Text)
+	require.Contains(t, seen["bad"].Error, "no such luck")
+	leave()
+	_ = resp.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	stop()
+	require.NoError(t, <-ended)
+}
+
+func TestTracesEndEachByItself(t *testing.T) {
+	t.Parallel()
+	p := pipeline(t, map[string]bridge.Sink{"out": bridge.SinkFunc(stored)})
+	before := p.Topology()
+	none := func(*bridge.Message, []bridge.Record, error) {}
+	one, err := p.TraceRule("all", none)
+	require.NoError(t, err)
+	two, err := p.TraceRule("all", none)
+	require.NoError(t, err)
+	require.NoError(t, p.EnableRule("all", false))
+	one()
+	two()
+	two()
+	after := p.Topology()
+	require.IsType(t, before.Rules["all"], after.Rules["all"])
+	require.False(t, p.Stats().Rules["all"].Enabled, "a trace does not switch the rule on")
+	require.False(t, before.Same(after))
+	require.True(t, after.Same(p.Topology()))
+	_, err = p.TraceRule("nobody", none)
+	require.ErrorContains(t, err, `"nobody"`)
 }

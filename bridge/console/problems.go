@@ -58,7 +58,7 @@ func (s *sampler) problems(now time.Time, snap *Snapshot) []Problem {
 		if r := snap.Rules[name]; r.ExceptionRate > 0 {
 			list = append(list, s.begun(now, Problem{
 				Severity: Warning, Kind: "rule", Name: name, Title: "fails on messages",
-				Reason: fmt.Sprintf("%s messages per second raise an exception.", short(r.ExceptionRate)),
+				Reason: short(r.ExceptionRate) + " messages per second raise an exception.",
 				Effect: "They make no records. Trace the rule to see why.",
 			}))
 		}
@@ -104,7 +104,7 @@ func (s *sampler) sinkProblems(now time.Time, name string, f SinkFigures) (list 
 		}
 		list = append(list, s.begun(now, Problem{
 			Severity: Warning, Kind: "sink", Name: name, Title: "gives up records",
-			Reason: fmt.Sprintf("%s records per second are refused for good or dropped.", short(f.FailedRate)), Effect: lost,
+			Reason: short(f.FailedRate) + " records per second are refused for good or dropped.", Effect: lost,
 		}))
 	}
 	return list

@@ -117,8 +117,8 @@ function edgesOf(t, l) {
   for (const r of t.rules) {
     if (l.narrow) add('topics', 'rule:' + r.name, 1, { rate: (s) => s.rules[r.name]?.rate });
     for (const f of l.narrow ? [] : r.filters) {
-      const of = r.filters.length === 1 ? (s) => s.rules[r.name]?.rate : () => undefined;
-      add('filter:' + f, 'rule:' + r.name, 1, { rate: of });
+      const all = (s) => s.rules[r.name]?.rate ?? 0; // which filter they came by is known of a single one only
+      add('filter:' + f, 'rule:' + r.name, 1, r.filters.length === 1 ? { rate: all } : { some: (s) => all(s) > 0 });
     }
     for (const a of r.actions) add('rule:' + r.name, 'sink:' + a.sink, 1, { rule: r.name, of: r.actions.length, label: true });
   }
@@ -133,7 +133,7 @@ function edgesOf(t, l) {
 
 function draw(canvas, t, width) {
   const l = layout(t, width);
-  const svg = h('svg', { viewBox: `0 0 ${width} ${l.height}`, width, height: l.height, role: 'group', 'aria-label': 'Flows' });
+  const svg = h('svg', { class: l.dense ? 'dense' : null, viewBox: `0 0 ${width} ${l.height}`, width, height: l.height, role: 'group', 'aria-label': 'Flows' });
   const under = h('g'), over = h('g');
   const titles = { source: 'Sources', filter: 'Topic filters', rule: 'Rules', sink: 'Sinks' };
   for (const c of l.columns) svg.append(h('text', { class: 'column', x: c.x + 2, y: 14 }, `${titles[c.kind]} ${c.names.length > 1 ? c.names.length : ''}`));
@@ -189,9 +189,9 @@ function edge(under, over, g, e, animate, l) {
   return (s) => {
     const r = e.rate?.(s) ?? 0;
     const [kind, ...name] = (e.to ?? '').split(':');
-    const state = !e.fallback && kind === 'sink' ? level('sink', name.join(':')) : level(...split(e.from));
-    setAttr(line, 'data-flow', state === 'bad' ? 'blocked' : r > 0 ? 'on' : 'off');
-    setAttr(line, 'stroke-width', (1.2 + Math.min(4, Math.log10(1 + r) * 0.9)).toFixed(1));
+    const state = e.fallback ? 'ok' : kind === 'sink' ? level('sink', name.join(':')) : level(...split(e.from));
+    setAttr(line, 'data-flow', state === 'bad' ? 'blocked' : r > 0 || e.some?.(s) ? 'on' : 'off');
+    setAttr(line, 'stroke-width', (1.2 + Math.min(l.dense ? 1 : 4, Math.log10(1 + r) * 0.9)).toFixed(1));
     if (moving) setAttr(moving, 'data-speed', r <= 0 || state === 'bad' ? null : r < 10 ? 'slow' : r < 1000 ? 'medium' : 'fast');
     if (!text) return;
     setText(text, r ? rate(r) : '');
@@ -208,7 +208,7 @@ function node(layer, n, l) {
   const sign = n.kind === 'filter' ? null : mark('unknown', 12);
   const box = h('rect', { x: n.x, y: n.y, width: n.w, height: n.h, rx: small ? 6 : 9 });
   const size = n.h < 26 ? 11 : 12.5;
-  const room = (n.w - pad * 2 - (sign ? 18 : 0) - (small ? 46 : 0)) / (size * (n.kind === 'filter' ? 0.61 : 0.55));
+  const room = (n.w - pad * 2 - (sign ? 18 : 0) - (small ? 46 : 0)) / (size * (n.kind === 'filter' ? 0.61 : 0.6));
   const name = n.name.length > room ? n.name.slice(0, Math.max(3, Math.floor(room) - 1)) + '…' : n.name;
   const title = h('title', {}, n.name);
   const label = h('text', { class: 'name', x: n.x + pad + (sign ? 18 : 0), y: n.y + (small ? n.h / 2 + size * 0.35 : n.kind === 'filter' ? n.h / 2 + 4 : 24), 'font-size': size }, name);
