@@ -17,7 +17,7 @@ func (p *Pipeline) startCheckers(ctx context.Context, wg *sync.WaitGroup) {
 			continue
 		}
 		wg.Go(func() {
-			p.checkRegularly(ctx, func() { f.report(p.env, c.Check(ctx)) })
+			p.checkRegularly(ctx, func() { f.report(ctx, p.env, c.Check(ctx)) })
 		})
 	}
 	if p.cfg.CheckInterval < 0 {
@@ -28,7 +28,7 @@ func (p *Pipeline) startCheckers(ctx context.Context, wg *sync.WaitGroup) {
 			var sinks sync.WaitGroup
 			for _, q := range p.queues() {
 				if c, ok := q.sink.(Checker); ok {
-					sinks.Go(func() { q.report(c.Check(ctx)) })
+					sinks.Go(func() { q.report(ctx, c.Check(ctx)) })
 				}
 			}
 			sinks.Wait()
@@ -54,11 +54,12 @@ func (p *Pipeline) checkRegularly(ctx context.Context, check func()) {
 
 // report takes the result of a check. What writes have found out weighs more: a
 // check that succeeds does not make a sink that refuses records connected.
-func (q *queue) report(err error) {
+// An error of a check that was cut short says nothing.
+func (q *queue) report(ctx context.Context, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case q.closed:
+	case q.closed, ctx.Err() != nil:
 	case err != nil:
 		q.setHealth(Disconnected, err.Error())
 	case q.failures == 0 && q.unavailable == 0:
@@ -66,7 +67,10 @@ func (q *queue) report(err error) {
 	}
 }
 
-func (f *feed) report(env *environment, err error) {
+func (f *feed) report(ctx context.Context, env *environment, err error) {
+	if ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		f.setHealth(env, Disconnected, err.Error())
 	} else {

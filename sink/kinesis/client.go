@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/smithy-go/logging"
 )
 
 // newClient makes the SDK's client that the configuration describes. The
@@ -26,7 +28,7 @@ func newClient(cfg Config) (*sdk.Client, *http.Transport, error) {
 	if cfg.AWS != nil {
 		base = cfg.AWS.Copy()
 	} else {
-		var opts []func(*config.LoadOptions) error
+		opts := []func(*config.LoadOptions) error{config.WithLogger(sdkLogger(cfg.Logger))}
 		if cfg.AccessKeyID != "" {
 			opts = append(opts, config.WithCredentialsProvider(fixedCredentials(cfg)))
 		}
@@ -54,6 +56,14 @@ func newClient(cfg Config) (*sdk.Client, *http.Transport, error) {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
 		}
 	}), transport, nil
+}
+
+// sdkLogger passes what the SDK has to say on to the configured logger, at debug
+// level: what matters of it comes back as an error as well.
+func sdkLogger(log *slog.Logger) logging.Logger {
+	return logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
+		log.Debug("AWS SDK: " + fmt.Sprintf(format, args...))
+	})
 }
 
 // noRedirects makes a redirect an answer like others: the service sends none, and
