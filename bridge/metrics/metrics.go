@@ -111,7 +111,7 @@ func (b *builder) sources() []figure[bridge.SourceStats] {
 		counter(b, "sluice.source.received", "{message}", "Messages read from the source.", func(s *S) uint64 { return s.Received }),
 		counter(b, "sluice.source.bytes", "By", "Payload bytes read from the source.", func(s *S) uint64 { return s.Bytes }),
 		counter(b, "sluice.source.unmatched", "{message}", "Messages that no rule wanted.", func(s *S) uint64 { return s.Unmatched }),
-		gauge(b, "sluice.source.connected", "1", "1 if the source is connected.", func(s *S) int { return connected(s.Health) }),
+		gauge(b, "sluice.source.connected", "", "1 if the source is connected.", func(s *S) int { return connected(s.Health) }),
 	}
 }
 
@@ -150,7 +150,7 @@ func (b *builder) sinks() []figure[bridge.SinkStats] {
 		gauge(b, "sluice.sink.inflight", "{record}", "Records in a write.", func(s *S) int { return s.Inflight }),
 		gauge(b, "sluice.sink.queuing", "{record}", "Records that wait.", func(s *S) int { return s.Queuing }),
 		gauge(b, "sluice.sink.queuing_bytes", "By", "Memory of queued records.", func(s *S) int { return s.QueuingBytes }),
-		gauge(b, "sluice.sink.connected", "1", "1 if the sink is connected.", func(s *S) int { return connected(s.Health) }),
+		gauge(b, "sluice.sink.connected", "", "1 if the sink is connected.", func(s *S) int { return connected(s.Health) }),
 	}
 	list = append(list, quantiles(b, "sluice.sink.latency", "Time from receipt to storage, quantiles since the start.",
 		func(s *S) *bridge.Histogram { return &s.Latency })...)

@@ -87,7 +87,7 @@ func TestCommands(t *testing.T) {
 		{"import", 2, "", "the file is missing"},
 		{"import " + good, 2, "", "want JSON"},
 		{"-strem x", 2, "", "-strem"},
-		{"frobnicate", 2, "", "-sql is missing"},
+		{"frobnicate", 2, "", `"frobnicate" is not a flag`},
 	} {
 		code, stdout, stderr := execute(t, strings.Fields(c.args)...)
 		require.Equal(t, c.code, code, "%s: %s", c.args, stderr)
