@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluiceio/sluice/rule"
 )
 
 // The YAML in the documentation and in the examples is a right definition.
@@ -99,5 +101,27 @@ func rows(b *strings.Builder, prefix string, t reflect.Type) {
 		if inner.Kind() == reflect.Struct {
 			rows(b, name+list+".", inner)
 		}
+	}
+}
+
+// The statements of docs/sql.md compile, and the Go of docs/extending.md is that of
+// the example, which is compiled and run.
+func TestDocumentedCode(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/sql.md")
+	require.NoError(t, err)
+	for _, m := range regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		_, err := rule.New(rule.Config{SQL: m[1]})
+		require.NoError(t, err, m[1])
+	}
+	text, err = os.ReadFile("../../docs/extending.md")
+	require.NoError(t, err)
+	example, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	require.Len(t, blocks, 2)
+	flat := func(s string) string { return strings.ReplaceAll(s, "\t", "") }
+	for _, m := range blocks {
+		require.Contains(t, flat(string(example)), flat(strings.TrimSpace(m[1])))
 	}
 }
