@@ -21,7 +21,7 @@ func TestFastPathDoesNotAllocatePerMessage(t *testing.T) {
 	go func() { _, _ = io.Copy(io.Discard, server) }()
 	cfg := Config{ReceiveMaximum: 1000}.withDefaults()
 	s := newSession(&cfg, newInbox(1<<20, 10), &counters{}, slog.Default(), nil)
-	c := newConn(client, maxPacketSize, s)
+	c := newConn(client, maxPacketSize, s, func() {})
 	defer c.Close()
 	require.NoError(t, s.ConAckReceived(c, &packets.Connect{}, &packets.Connack{}))
 	const n = 200

@@ -76,7 +76,8 @@ type Config struct {
 	Connections int
 
 	// ConnectTimeout bounds one attempt to connect, up to the broker's
-	// answer, and the wait for the answer to a subscription. Default 10 s.
+	// answer, and the silence before the answer to a subscription: time does
+	// not count while messages come in or wait for Read. Default 10 s.
 	ConnectTimeout time.Duration
 
 	// Credentials, when set, is asked for the user name and password before
@@ -127,8 +128,9 @@ type Config struct {
 	SessionExpiry time.Duration
 
 	// StartTimeout, when positive, makes Open fail unless every connection
-	// is up and subscribed within that time. Zero: Open makes one attempt and
-	// leaves trouble that may pass to the reconnecting in the background.
+	// is up and subscribed within that time, or brings the messages of a
+	// session that it resumes. Zero: Open makes one attempt and leaves
+	// trouble that may pass to the reconnecting in the background.
 	StartTimeout time.Duration
 
 	// TLS is the base of the configuration for mqtts and wss, for example for

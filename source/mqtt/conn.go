@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -32,10 +33,12 @@ type conn struct {
 	reading chan struct{} // capacity 1: a lock held by Read, which waits for the network
 	rest    []byte        // of the packet that paho is reading
 
-	lastRead  atomic.Int64 // unix nanoseconds
-	lastWrite atomic.Int64
-	paused    atomic.Bool // reading waits for room in the inbox
-	graceful  atomic.Bool // Close writes what is left first
+	lastRead    atomic.Int64 // unix nanoseconds; the end of a pause counts
+	lastMessage atomic.Int64 // likewise, of PUBLISH packets alone; 0 before the first
+	lastWrite   atomic.Int64
+	paused      atomic.Bool // reading waits for room in the window or the inbox
+	onPause     func()      // told when a pause begins
+	graceful    atomic.Bool // Close writes what is left first
 
 	cause   atomic.Pointer[error] // why we closed it
 	dead    func()                // closes done, once
@@ -63,9 +66,9 @@ const (
 // DISCONNECT to a broker that does not read.
 const flushTimeout = 2 * time.Second
 
-func newConn(raw net.Conn, maxPacket int, r receiver) *conn {
+func newConn(raw net.Conn, maxPacket int, r receiver, onPause func()) *conn {
 	c := &conn{
-		Conn: raw, outbox: newOutbox(), receiver: r, readAt: time.Now(),
+		Conn: raw, outbox: newOutbox(), receiver: r, onPause: onPause, readAt: time.Now(),
 		reading: make(chan struct{}, 1), done: make(chan struct{}), written: make(chan struct{}),
 	}
 	c.dead = sync.OnceFunc(func() { close(c.done) })
@@ -112,6 +115,12 @@ func (c *conn) next() error {
 		return err
 	}
 	kind := frame[0] >> 4
+	if kind == typePublish {
+		// Mostly unchanged: several messages come with one read.
+		if at := c.lastRead.Load(); c.lastMessage.Load() != at {
+			c.lastMessage.Store(at)
+		}
+	}
 	if kind == typePublish && c.receiver.receive(c, frame[0]&0x0f, frame[header:]) {
 		c.frames.lent = true
 		return nil
@@ -196,13 +205,54 @@ func (c *conn) isDone() bool {
 // was given up meanwhile.
 func (c *conn) await(ready <-chan struct{}) bool {
 	c.paused.Store(true)
-	defer c.paused.Store(false)
+	c.onPause()
+	defer func() {
+		// Nobody can be blamed for a silence while we did not listen.
+		now := time.Now().UnixNano()
+		c.lastRead.Store(now)
+		c.lastMessage.Store(now)
+		c.paused.Store(false)
+	}()
 	select {
 	case <-ready:
 		return true
 	case <-c.done:
 		return false
 	}
+}
+
+// heard returns when the broker has last been heard. While reading is paused that
+// is now: what it says waits in the socket.
+func (c *conn) heard() time.Time {
+	if c.paused.Load() {
+		return time.Now()
+	}
+	return time.Unix(0, c.lastRead.Load())
+}
+
+// untilSilent returns a context that ends with errNoSuback when the broker has sent
+// no message for limit. An answer may stand behind any number of messages, so time
+// does not count while they come in, nor while they wait because reading is paused.
+func (c *conn) untilSilent(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	begin := time.Now()
+	silence := func() time.Duration {
+		if c.paused.Load() { // before lastMessage, which the end of a pause sets
+			return 0
+		}
+		return min(time.Since(begin), time.Since(time.Unix(0, c.lastMessage.Load())))
+	}
+	go func() {
+		for left := limit; left > 0; left = limit - silence() {
+			select {
+			case <-time.After(left):
+			case <-ctx.Done():
+				return
+			}
+		}
+		cancel(errNoSuback)
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // Close closes the connection.

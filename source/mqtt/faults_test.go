@@ -374,6 +374,26 @@ func TestTroubleAtStart(t *testing.T) {
 	}
 }
 
+// TestOtherBrokerAccepts checks that a broker's refusal does not count any more once
+// another one has accepted.
+func TestOtherBrokerAccepts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var refused atomic.Bool
+		b := mqttfake.New(mqttfake.Options{Connect: func(*packets.Connect) *packets.Connack {
+			if refused.CompareAndSwap(false, true) {
+				return &packets.Connack{ReasonCode: packets.ConnackNotAuthorized}
+			}
+			return &packets.Connack{}
+		}})
+		defer b.Close()
+		cfg := fakeConfig(b)
+		cfg.Brokers = []string{"mqtt://one.test", "mqtt://two.test"}
+		s := open(t, cfg)
+		require.NoError(t, s.Check(t.Context()))
+		require.NoError(t, s.Close(t.Context()))
+	})
+}
+
 func TestSessionTakenOver(t *testing.T) {
 	withFake(t, mqttfake.Options{}, nil, func(t *testing.T, b *mqttfake.Broker, s *Source) {
 		cfg := fakeConfig(b)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -43,6 +44,7 @@ type status struct {
 	clientID   string
 	broker     string
 	connected  bool
+	resumed    bool // the broker has kept the session, and refused no subscription since
 	subscribed bool
 	since      time.Time
 	lastErr    error
@@ -93,7 +95,7 @@ func (l *link) start() error {
 			Session:            l.session,
 			AuthHandler:        authenticator{l.cfg.Auth, l},
 			PingHandler:        pinger{},
-			PacketTimeout:      l.cfg.ConnectTimeout,
+			PacketTimeout:      math.MaxInt64, // conn.untilSilent and autopaho's ConnectTimeout bound the waits
 			OnServerDisconnect: l.serverDisconnect,
 			OnClientError:      l.lost,
 			OnPublishReceived: []func(paho.PublishReceived) (bool, error){
@@ -139,7 +141,7 @@ func (l *link) dial(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (n
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(raw, l.cfg.MaxPacketSize, l.session)
+	c := newConn(raw, l.cfg.MaxPacketSize, l.session, l.changed)
 	l.mu.Lock()
 	l.status.conn = c
 	l.mu.Unlock()
@@ -228,11 +230,13 @@ func (l *link) up(manager *autopaho.ConnectionManager, ca *paho.Connack) {
 		st.clientID = ca.Properties.AssignedClientID
 	}
 	c := st.conn
+	st.permanent = 0 // what other brokers have refused
+	st.resumed = ca.SessionPresent
 	st.confirmed = st.confirmed && ca.SessionPresent
 	keep := st.confirmed
 	st.subscribed = keep
 	if keep {
-		st.failures, st.permanent = 0, 0
+		st.failures = 0
 	}
 	l.mu.Unlock()
 	l.logUp(ca, first)
@@ -269,7 +273,7 @@ func (l *link) gone() bool {
 	} else {
 		st.flaps = 0
 	}
-	st.connected, st.subscribed, st.since = false, false, time.Now()
+	st.connected, st.resumed, st.subscribed, st.since = false, false, false, time.Now()
 	if st.down != nil {
 		st.down()
 		st.down = nil
@@ -363,11 +367,14 @@ func (l *link) snapshot() status {
 	return l.status
 }
 
-// check returns nil when the link can receive, or why it cannot.
+// check returns nil when the link can receive, or why it cannot. When a session that
+// the broker has kept brings messages its subscriptions are in force; their
+// confirmation may stand behind all that was kept. A kept session alone proves
+// nothing: it may have been made by a client whose subscriptions were refused.
 func (l *link) check() error {
 	st := l.snapshot()
 	switch {
-	case st.connected && st.subscribed:
+	case st.connected && (st.subscribed || st.resumed && st.conn.lastMessage.Load() != 0):
 		return nil
 	case st.lastErr != nil:
 		return st.lastErr

@@ -353,6 +353,30 @@ func TestMosquittoReceiveMaximum(t *testing.T) {
 	}
 }
 
+// TestMosquittoBacklog comes back with a small window to many messages under way,
+// which this broker sends again all at once and before it confirms the subscription.
+func TestMosquittoBacklog(t *testing.T) {
+	m := startMosquitto(t)
+	cfg := m.config()
+	first := open(t, cfg)
+	const n = 9_000
+	newPublisher(t, m.addr).publish(3, 0, n, 1, 100)
+	readN(t, first, n)
+	require.NoError(t, first.Close(t.Context()))
+	cfg.ReceiveMaximum = 10
+	cfg.ConnectTimeout = 100 * time.Millisecond
+	cfg.StartTimeout = 10 * time.Second
+	s := open(t, cfg)
+	defer s.Close(context.Background())
+	time.Sleep(5 * cfg.ConnectTimeout) // a reader that is away
+	require.NoError(t, s.Check(t.Context()))
+	var l ledger
+	l.drain(t, s, n)
+	require.Zero(t, l.dups)
+	require.NotZero(t, s.Stats().Overruns)
+	require.Zero(t, s.Stats().Reconnects)
+}
+
 func TestMosquittoLargePayloads(t *testing.T) {
 	m := startMosquitto(t)
 	bothPaths(t, func(t *testing.T, disable bool) {

@@ -13,7 +13,7 @@ import (
 // pinger keeps a connection alive and notices when the broker is gone. Unlike
 // paho's it counts every byte from the network as a sign of life, those of the
 // packets that paho does not see among them, and it does not expect an answer
-// while reading waits for room in the inbox.
+// while reading is paused.
 type pinger struct{}
 
 var errSilent = errors.New("the broker has not answered within the keep-alive time")
@@ -36,10 +36,7 @@ func (pinger) Run(ctx context.Context, nc net.Conn, keepAlive uint16) error {
 		case <-tick.C:
 		}
 		now := time.Now()
-		heard := time.Unix(0, c.lastRead.Load())
-		if c.paused.Load() {
-			heard = now
-		}
+		heard := c.heard()
 		if heard.After(asked) {
 			asked = time.Time{}
 		}

@@ -50,7 +50,10 @@ func New(cfg Config) (*Source, error) {
 // Open connects and subscribes. It fails, with an *Error, on what does not pass
 // by itself: refused credentials or permissions, a certificate that does not fit,
 // a refused subscription. A broker that cannot be reached is waited for in the
-// background, unless StartTimeout is set. After an error the source is closed.
+// background, unless StartTimeout is set. Open does not wait for a confirmation of
+// the subscriptions that stands behind more messages than the source holds, because
+// those wait for Read: a refusal is then an error of Check. After an error the source
+// is closed.
 func (s *Source) Open(ctx context.Context) error {
 	if s.cfg.StartTimeout > 0 {
 		var cancel context.CancelFunc
@@ -89,7 +92,8 @@ func (s *Source) start() error {
 	return nil
 }
 
-// awaitLinks waits until every link is subscribed or has had its attempt.
+// awaitLinks waits until every link is subscribed, waits for Read, or has had its
+// attempt.
 func (s *Source) awaitLinks(ctx context.Context) error {
 	for {
 		s.mu.Lock()
@@ -111,11 +115,10 @@ func (s *Source) awaitLinks(ctx context.Context) error {
 		case <-s.end:
 			return ErrClosed
 		case <-ctx.Done():
-			err := s.check()
-			if err == nil || !errors.Is(context.Cause(ctx), errStart) {
+			if !errors.Is(context.Cause(ctx), errStart) {
 				return context.Cause(ctx)
 			}
-			return err
+			return s.check()
 		}
 	}
 }
@@ -129,6 +132,8 @@ func (l *link) opened(insist bool) (bool, error) {
 		return true, nil
 	case st.permanent >= len(l.brokers), st.permanent > 0 && st.connected:
 		return false, st.lastErr
+	case st.connected && st.conn.paused.Load(): // until Read makes room
+		return true, nil
 	}
 	return !insist && st.failures >= len(l.brokers), nil
 }

@@ -31,7 +31,8 @@ type ConnectionStats struct {
 	Broker   string
 	ClientID string
 	// Connected says that the connection is up, Subscribed that the broker
-	// has accepted all subscriptions on it.
+	// has confirmed all subscriptions; the confirmation stands behind the
+	// messages that it sends first.
 	Connected  bool
 	Subscribed bool
 	// Since is when Connected changed last.

@@ -18,7 +18,7 @@ const maxFilters = 8
 // again until the connection is lost.
 func (l *link) subscribe(ctx context.Context, manager *autopaho.ConnectionManager, c *conn) {
 	for attempt := 1; ; attempt++ {
-		err := l.subscribeAll(ctx, manager)
+		err := l.subscribeAll(ctx, manager, c)
 		if ctx.Err() != nil {
 			return
 		}
@@ -32,9 +32,12 @@ func (l *link) subscribe(ctx context.Context, manager *autopaho.ConnectionManage
 			l.changed()
 			return
 		case errors.As(err, &refused):
+			l.mu.Lock()
+			l.status.resumed = false
+			l.mu.Unlock()
 			l.trouble(refused)
 		default: // no answer: this connection is of no use
-			c.fail(fmt.Errorf("%w: %w", errNoSuback, err))
+			c.fail(err)
 			return
 		}
 		select {
@@ -45,14 +48,14 @@ func (l *link) subscribe(ctx context.Context, manager *autopaho.ConnectionManage
 	}
 }
 
-func (l *link) subscribeAll(ctx context.Context, manager *autopaho.ConnectionManager) error {
+func (l *link) subscribeAll(ctx context.Context, manager *autopaho.ConnectionManager, c *conn) error {
 	for rest := l.subs; len(rest) > 0; {
 		// A subscription identifier is for a whole packet.
 		n := 1
 		for n < len(rest) && n < maxFilters && rest[n].ID == rest[0].ID {
 			n++
 		}
-		if err := l.subscribeSome(ctx, manager, rest[:n]); err != nil {
+		if err := l.subscribeSome(ctx, manager, c, rest[:n]); err != nil {
 			return err
 		}
 		rest = rest[n:]
@@ -60,7 +63,7 @@ func (l *link) subscribeAll(ctx context.Context, manager *autopaho.ConnectionMan
 	return nil
 }
 
-func (l *link) subscribeSome(ctx context.Context, manager *autopaho.ConnectionManager, subs []Subscription) error {
+func (l *link) subscribeSome(ctx context.Context, manager *autopaho.ConnectionManager, c *conn, subs []Subscription) error {
 	req := &paho.Subscribe{}
 	if id := subs[0].ID; id > 0 {
 		req.Properties = &paho.SubscribeProperties{SubscriptionIdentifier: &id}
@@ -71,6 +74,8 @@ func (l *link) subscribeSome(ctx context.Context, manager *autopaho.ConnectionMa
 			RetainAsPublished: s.RetainAsPublished, RetainHandling: s.RetainHandling,
 		})
 	}
+	ctx, cancel := c.untilSilent(ctx, l.cfg.ConnectTimeout)
+	defer cancel()
 	ack, err := manager.Subscribe(ctx, req)
 	st := l.snapshot()
 	if errors.Is(err, paho.ErrInvalidArguments) {
@@ -78,7 +83,10 @@ func (l *link) subscribeSome(ctx context.Context, manager *autopaho.ConnectionMa
 		return &Error{Broker: st.broker, Filter: subs[0].Filter, Permanent: true, text: "cannot serve a subscription: " + err.Error(), err: err}
 	}
 	if ack == nil {
-		return err
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		return fmt.Errorf("subscribing: %w", err)
 	}
 	for i, code := range ack.Reasons {
 		if i >= len(subs) {
