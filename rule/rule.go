@@ -34,6 +34,7 @@ func (c Config) Validate() error {
 // Rule is a compiled rule. It is immutable and safe for concurrent use, and
 // implements [bridge.Rule].
 type Rule struct {
+	config  Config
 	prog    *program
 	actions []*action
 }
@@ -54,7 +55,7 @@ func New(cfg Config) (*Rule, error) {
 	if err != nil {
 		return nil, named(cfg.Name, err)
 	}
-	r := &Rule{prog: p}
+	r := &Rule{config: cfg, prog: p}
 	var errs []error
 	for i, a := range cfg.Actions {
 		compiled, err := compileAction(p, a)
@@ -76,6 +77,12 @@ func named(rule string, err error) error {
 
 // Name returns the rule's name.
 func (r *Rule) Name() string { return r.prog.name }
+
+// SQL returns the statement as it was given.
+func (r *Rule) SQL() string { return r.config.SQL }
+
+// Actions returns the actions as they were given.
+func (r *Rule) Actions() []Action { return slices.Clone(r.config.Actions) }
 
 // Filters returns the topic filters and event topics of FROM. Events have the
 // names that EMQX uses since 5.10.

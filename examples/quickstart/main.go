@@ -39,19 +39,20 @@ func main() {
 	serve := flag.Bool("serve", false, "stay up until interrupted")
 	mqttAddr := flag.String("mqtt", "127.0.0.1:1883", "`address` of the broker with -serve")
 	kinesisAddr := flag.String("kinesis", "127.0.0.1:4567", "`address` of Kinesis with -serve")
+	consoleAddr := flag.String("console", "127.0.0.1:8080", "`address` of the console with -serve")
 	flag.Parse()
 	if !*serve {
 		*mqttAddr, *kinesisAddr = "127.0.0.1:0", "127.0.0.1:0" // ports that are free
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := run(ctx, os.Stdout, *mqttAddr, *kinesisAddr, *serve); err != nil {
+	if err := run(ctx, os.Stdout, *mqttAddr, *kinesisAddr, *consoleAddr, *serve); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, mqttAddr, kinesisAddr string, serve bool) error {
+func run(ctx context.Context, out io.Writer, mqttAddr, kinesisAddr, consoleAddr string, serve bool) error {
 	server, err := kinesistest.New(kinesistest.Config{
 		Addr: kinesisAddr, Streams: []kinesistest.StreamConfig{{Name: stream, Shards: 4}},
 	})
@@ -81,6 +82,11 @@ func run(ctx context.Context, out io.Writer, mqttAddr, kinesisAddr string, serve
 		return err
 	}
 	if serve {
+		stop, err := serveConsole(out, consoleAddr, b.pipeline)
+		if err != nil {
+			return err
+		}
+		defer stop()
 		hints(out, mqttURL, server.URL())
 		for r, err := range kinesistest.Consume(ctx, server, stream, kinesistest.ConsumeConfig{Follow: true}) {
 			if err != nil {

@@ -26,6 +26,16 @@ var modulesOf = map[string][]string{
 		"golang.org/x/crypto", // hash functions that EMQX's rules name
 		"golang.org/x/sys",
 	},
+	"bridge/console": { // those of rule
+		"github.com/dlclark/regexp2",
+		"github.com/itchyny/gojq",
+		"github.com/itchyny/timefmt-go",
+		"github.com/rivo/uniseg",
+		"github.com/valyala/bytebufferpool",
+		"github.com/valyala/fasttemplate",
+		"golang.org/x/crypto",
+		"golang.org/x/sys",
+	},
 	"source/mqtt": {
 		"github.com/eclipse/paho.golang",
 		"github.com/gorilla/websocket",

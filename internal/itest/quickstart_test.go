@@ -28,7 +28,7 @@ func TestQuickstart(t *testing.T) {
 func TestQuickstartServes(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	p := start(t, "", awsEnv(), example(t, "quickstart"), "-serve", "-mqtt", "127.0.0.1:"+port, "-kinesis", "127.0.0.1:0")
+	p := start(t, "", awsEnv(), example(t, "quickstart"), "-serve", "-mqtt", "127.0.0.1:"+port, "-kinesis", "127.0.0.1:0", "-console", "127.0.0.1:0")
 	p.out.await(t, "Ctrl-C")
 	endpoint := strings.Fields(p.out.await(t, "Kinesis  "))[1]
 

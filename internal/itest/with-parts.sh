@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # with-parts.sh COMMAND...: runs COMMAND with the real parts that the integration
-# tests use: Mosquitto and its clients, two Kinesis emulators and MQTT.js from
+# tests use: Mosquitto and its clients, Chromium, two Kinesis emulators and MQTT.js from
 # npm, the AWS CLI, and a Docker engine with test images.
 #
 # What is missing is installed where apt is at hand (as root or by sudo without a
@@ -24,6 +24,7 @@ install_system_parts() {
 	have mosquitto || want+=(mosquitto)
 	have mosquitto_pub || want+=(mosquitto-clients)
 	have aws || want+=(awscli)
+	have chromium || want+=(chromium)
 	have npm || want+=(nodejs npm)
 	engine_answers || have dockerd || want+=(docker.io)
 	((${#want[@]})) || return 0

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/sluiceio/sluice/bridge"
 )
 
 // Stats are figures since the Sink was made; those of queues, retries and
@@ -164,4 +166,14 @@ func (st *stream) stats() StreamStats {
 	}
 	slices.SortFunc(out.Shards, func(a, b ShardStats) int { return cmp.Compare(a.Shard, b.Shard) })
 	return out
+}
+
+// Shards tells how the load is spread over the shards; see bridge.Sharder.
+func (s *Sink) Shards() (list []bridge.ShardLoad) {
+	for _, st := range s.Stats().Streams {
+		for _, sh := range st.Shards {
+			list = append(list, bridge.ShardLoad{Dest: st.Stream, Shard: sh.Shard, Share: sh.Share, Throttled: sh.Throttled})
+		}
+	}
+	return list
 }

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/console"
+)
+
+// serveConsole shows the pipeline at http://addr until stop is called. Anybody on
+// this machine may also switch its rules: it is an example, and listens on the
+// loopback interface.
+func serveConsole(out io.Writer, addr string, p *bridge.Pipeline) (stop func(), err error) {
+	c, err := console.New(console.Config{
+		Pipeline: p, Title: "quickstart",
+		Authorize: func(*http.Request) error { return nil },
+	})
+	if err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	server := &http.Server{Handler: c, ReadHeaderTimeout: 5 * time.Second}
+	server.RegisterOnShutdown(c.Close)
+	go func() { _ = server.Serve(ln) }() // ends by stop
+	fmt.Fprintf(out, "Console      http://%s\n\n", ln.Addr())
+	return func() {
+		c.Close()
+		_ = server.Close()
+	}, nil
+}
