@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -14,7 +15,7 @@ import (
 // serveConsole shows the pipeline at http://addr until stop is called. Anybody on
 // this machine may also switch its rules: it is an example, and listens on the
 // loopback interface.
-func serveConsole(out io.Writer, addr string, p *bridge.Pipeline) (stop func(), err error) {
+func serveConsole(ctx context.Context, out io.Writer, addr string, p *bridge.Pipeline) (stop func(), err error) {
 	c, err := console.New(console.Config{
 		Pipeline: p, Title: "quickstart",
 		Authorize: func(*http.Request) error { return nil },
@@ -22,7 +23,7 @@ func serveConsole(out io.Writer, addr string, p *bridge.Pipeline) (stop func(), 
 	if err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}

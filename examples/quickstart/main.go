@@ -82,7 +82,7 @@ func run(ctx context.Context, out io.Writer, mqttAddr, kinesisAddr, consoleAddr 
 		return err
 	}
 	if serve {
-		stop, err := serveConsole(out, consoleAddr, b.pipeline)
+		stop, err := serveConsole(ctx, out, consoleAddr, b.pipeline)
 		if err != nil {
 			return err
 		}
