@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"sync/atomic"
@@ -390,6 +391,34 @@ func TestOtherBrokerAccepts(t *testing.T) {
 		cfg.Brokers = []string{"mqtt://one.test", "mqtt://two.test"}
 		s := open(t, cfg)
 		require.NoError(t, s.Check(t.Context()))
+		require.NoError(t, s.Close(t.Context()))
+	})
+}
+
+// TestConnectTimeout gives up a broker that does not answer. paho's goroutine that
+// waits for the answer ends on its own time, perhaps during the next attempt.
+func TestConnectTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mqttfake.New(mqttfake.Options{})
+		defer b.Close()
+		cfg := fakeConfig(b)
+		cfg.StartTimeout = time.Minute
+		dials := 0
+		cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dials++; dials > 1 {
+				return b.Dial(ctx, network, addr)
+			}
+			client, server := net.Pipe()
+			go func() {
+				_, _ = io.Copy(io.Discard, server)
+				_ = server.Close()
+			}()
+			return client, nil
+		}
+		s := open(t, cfg)
+		send(b, 1, 0, 10)
+		settle(readN(t, s, 10), nil)
+		require.Equal(t, 2, dials)
 		require.NoError(t, s.Close(t.Context()))
 	})
 }

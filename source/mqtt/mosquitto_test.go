@@ -364,11 +364,11 @@ func TestMosquittoBacklog(t *testing.T) {
 	readN(t, first, n)
 	require.NoError(t, first.Close(t.Context()))
 	cfg.ReceiveMaximum = 10
-	cfg.ConnectTimeout = 100 * time.Millisecond
+	cfg.ConnectTimeout = 500 * time.Millisecond
 	cfg.StartTimeout = 10 * time.Second
 	s := open(t, cfg)
 	defer s.Close(context.Background())
-	time.Sleep(5 * cfg.ConnectTimeout) // a reader that is away
+	time.Sleep(2 * cfg.ConnectTimeout) // a reader that is away
 	require.NoError(t, s.Check(t.Context()))
 	var l ledger
 	l.drain(t, s, n)

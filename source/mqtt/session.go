@@ -112,11 +112,14 @@ func (s *session) receive(c *conn, flags byte, body []byte) bool {
 
 // flush passes on what receive has collected. It implements receiver.
 func (s *session) flush(c *conn) {
+	if c.win == nil {
+		return // the batch may be another connection's: this one may have been given up
+	}
 	defer func() {
 		clear(s.batch)
 		s.batch = s.batch[:0]
 	}()
-	for rest := s.batch; len(rest) > 0 && c.win != nil; {
+	for rest := s.batch; len(rest) > 0; {
 		n, full, err := s.admit(c.win, rest)
 		s.deliver(c, rest[:n])
 		rest = rest[n:]
