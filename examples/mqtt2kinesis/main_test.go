@@ -154,6 +154,7 @@ func TestRun(t *testing.T) {
 	stored(t, out, "1 hello\n")
 	require.Contains(t, get(t, listen, "/livez", 200), "alive")
 	require.Contains(t, get(t, listen, "/readyz", 200), "ready")
+	require.Contains(t, get(t, listen, "/console/", 200), "<html")
 	require.Contains(t, get(t, listen, "/stats", 200), `"actions.success":1`)
 	require.Contains(t, get(t, listen, "/metrics", 200), `sluice_sink_success_total{sink="f"} 1`)
 

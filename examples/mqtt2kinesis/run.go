@@ -39,7 +39,7 @@ func (p *program) runDefinition(ctx context.Context, args []string) error {
 	f := p.flags("run", "-config FILE [-watch 5s] [-listen 127.0.0.1:8080]")
 	path := f.String("config", "", "`file` of the definition, YAML or JSON")
 	watch := f.Duration("watch", 0, "how often to look whether the file has changed (default: load it again on SIGHUP only)")
-	listen := f.String("listen", "", "`address` for /livez, /readyz, /metrics and /stats (default none)")
+	listen := f.String("listen", "", "`address` for /livez, /readyz, /metrics, /stats and /console/ (default none)")
 	if err := p.parse(f, args, 0); err != nil {
 		return err
 	}

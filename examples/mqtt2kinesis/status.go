@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/console"
 	"github.com/sluiceio/sluice/bridge/metrics"
 )
 
@@ -28,16 +29,18 @@ type status struct {
 	ended  sync.WaitGroup
 	stop   context.CancelFunc
 	rates  *metrics.Rates
+	log    *slog.Logger
 
 	mu      sync.Mutex
 	current *bridge.Pipeline
 	sources map[string]bridge.Source
+	console *console.Console // of current; nil when nothing is served
 }
 
 // serve listens on addr, or nowhere if that is empty.
 func serve(addr string, log *slog.Logger) (*status, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &status{stop: stop}
+	s := &status{stop: stop, log: log}
 	s.rates = metrics.NewRates(s)
 	if addr == "" {
 		return s, nil
@@ -61,6 +64,7 @@ func serve(addr string, log *slog.Logger) (*status, error) {
 // close stops listening.
 func (s *status) close() {
 	s.stop()
+	s.show(nil, nil)
 	if s.server != nil {
 		_ = s.server.Close()
 	}
@@ -69,9 +73,31 @@ func (s *status) close() {
 
 // show makes a pipeline and its sources the ones that are told about.
 func (s *status) show(p *bridge.Pipeline, sources map[string]bridge.Source) {
+	var c *console.Console
+	if p != nil && s.server != nil {
+		var err error
+		if c, err = console.New(console.Config{Pipeline: p, Title: "mqtt2kinesis", Logger: s.log}); err != nil {
+			s.log.Warn("no console", "error", err)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.current, s.sources = p, sources
+	if s.console != nil {
+		s.console.Close()
+	}
+	s.current, s.sources, s.console = p, sources, c
+}
+
+// serveConsole shows the console of the current pipeline. It changes nothing.
+func (s *status) serveConsole(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	c := s.console
+	s.mu.Unlock()
+	if c == nil {
+		answer(w, http.StatusServiceUnavailable, "not started")
+		return
+	}
+	http.StripPrefix("/console", c).ServeHTTP(w, r)
 }
 
 // Stats implements metrics.Source.
@@ -98,6 +124,7 @@ func (s *status) handler() (http.Handler, error) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") })
 	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("/console/", s.serveConsole)
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, struct {
 			Stats bridge.Stats     `json:"stats"`
