@@ -87,15 +87,8 @@ func describe(cfg Config, parts bridge.Topology) Topology {
 func describeRule(name string, parts bridge.Topology, known RuleConfig) RuleInfo {
 	r := parts.Rules[name]
 	info := RuleInfo{Name: name, Type: typeName(r), SQL: known.SQL, Filters: r.Filters(), Actions: []ActionInfo{}}
-	switch s := r.(type) {
-	case interface{ SQL() string }:
-		if info.SQL == "" {
-			info.SQL = s.SQL()
-		}
-	case *rule.Rule:
-		if info.SQL == "" {
-			info.SQL = s.String()
-		}
+	if s, ok := r.(interface{ SQL() string }); ok && info.SQL == "" {
+		info.SQL = s.SQL()
 	}
 	if e, ok := r.(interface{ Explain() string }); ok {
 		info.Plan = e.Explain()

@@ -3,10 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
@@ -47,7 +47,7 @@ func (o *options) bridge(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	p, err := bridge.New(bridge.Config{
-		Sources:      map[string]bridge.Source{"mqtt": running{source, source}},
+		Sources:      map[string]bridge.Source{"mqtt": source},
 		Rules:        map[string]bridge.Rule{"rule": r},
 		Sinks:        map[string]bridge.Sink{"kinesis": sink},
 		Queue:        bridge.QueueConfig{BatchSize: o.batch, BatchTime: o.batchTime()},
@@ -70,58 +70,36 @@ func (o *options) bridge(ctx context.Context, log *slog.Logger) error {
 	}
 	defer status.close()
 	status.show(p, map[string]bridge.Source{"mqtt": source})
-	started := make(chan error, 1)
-	go func() {
-		err := o.awaitBroker(ctx, source)
-		switch {
-		case err != nil:
-			stop()
-		case ctx.Err() == nil:
+	var announced sync.WaitGroup
+	announced.Go(func() {
+		if ready(ctx, source) {
 			log.Info("bridge is ready", "mqtt", o.mqtt, "client_id", o.clientID, "stream", o.stream)
 		}
-		started <- err
-	}()
+	})
 	stopped := showDrain(ctx, p, log)
 	err = p.Run(ctx)
 	stopped()
 	stop()
+	announced.Wait()
 	s := p.Stats()
 	log.Info("bridge has stopped", "received", s.Sources["mqtt"].Received, "filtered", s.Rules["rule"].NoResult,
 		"rule_errors", s.Rules["rule"].Exception, "stored", s.Sinks["kinesis"].Success, "failed", s.Sinks["kinesis"].Failed)
-	return errors.Join(<-started, err)
+	return err
 }
 
-// running is a source without its Open, which waits until the broker has confirmed
-// the subscriptions: the confirmation can stand behind messages that the broker
-// has kept, which have to be read first. Read connects as well.
-type running struct {
-	bridge.Source
-	bridge.Checker
-}
-
-// awaitBroker waits until the source is connected and subscribed, and fails when
-// it is not in time or will not be without somebody's help.
-func (o *options) awaitBroker(ctx context.Context, source bridge.Checker) error {
-	var late <-chan time.Time
-	if o.startTimeout > 0 {
-		late = time.After(o.startTimeout)
-	}
+// ready returns true when the source is connected and subscribed, and false when
+// ctx ends before.
+func ready(ctx context.Context, source bridge.Checker) bool {
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	for {
-		err := source.Check(ctx)
-		var trouble *mqtt.Error
-		if err == nil || errors.As(err, &trouble) && trouble.Permanent && o.startTimeout > 0 {
-			return err
-		}
+	for source.Check(ctx) != nil {
 		select {
 		case <-poll.C:
-		case <-late:
-			return err
 		case <-ctx.Done():
-			return nil
+			return false
 		}
 	}
+	return ctx.Err() == nil
 }
 
 // source subscribes to the topic filters of the rule.
@@ -137,6 +115,6 @@ func (o *options) source(filters []string, log *slog.Logger) (*mqtt.Source, erro
 		Brokers: []string{o.mqtt}, ClientID: o.clientID, Username: o.username, Password: o.password,
 		CAFile: o.ca, CertFile: o.cert, KeyFile: o.certKey,
 		CleanStart: o.cleanStart, SessionExpiry: cmp.Or(o.sessionExpiry, -1), ReceiveMaximum: o.receiveMaximum,
-		Filters: subscriptions, Logger: log,
+		Filters: subscriptions, StartTimeout: o.startTimeout, Logger: log,
 	})
 }
