@@ -60,8 +60,8 @@ func (o *options) define(f *flag.FlagSet) {
 	})
 	f.IntVar(&o.slots, "slots", 64, "with -aggregate: hash slots, a power of two, at least four times the shards")
 
-	f.DurationVar(&o.linger, "linger", 5*time.Millisecond, "how long a record may wait for a request to fill while another is under way")
-	f.DurationVar(&o.maxDelay, "max-delay", 0, "with -aggregate: how long a message may wait for others (default -linger)")
+	f.DurationVar(&o.linger, "linger", 0, "how long a record may wait for a request to fill while another is under way; negative: not at all (default 5ms)")
+	f.DurationVar(&o.maxDelay, "max-delay", 0, "with -aggregate: how long a message may wait for others (default -linger, or 100ms)")
 	f.IntVar(&o.batch, "batch", 500, "records in one request, up to 500")
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "time to write what was received when asked to stop")
 	f.StringVar(&o.listen, "listen", "", "`address` for /livez, /readyz, /metrics, /stats and /console/, such as 127.0.0.1:8080 (default none)")
@@ -128,15 +128,11 @@ func (o *options) validate() error {
 	return errors.Join(errs...)
 }
 
-// batchTime is how long a record may wait for others. To the pipeline zero means
-// its default, so no time at all is a negative one.
+// batchTime is how long a record may wait for others. Zero means the default of
+// the sink, which is longer when it aggregates.
 func (o *options) batchTime() time.Duration {
-	wait := o.linger
 	if o.aggregate {
-		wait = cmp.Or(o.maxDelay, o.linger)
+		return cmp.Or(o.maxDelay, o.linger)
 	}
-	if wait == 0 {
-		return -1
-	}
-	return wait
+	return o.linger
 }
