@@ -290,5 +290,8 @@ func (r *ruleEntry) snapshot() RuleStats {
 		s.Actions += c.actions.Load()
 	}
 	s.Failed = s.Exception + s.NoResult
+	if last := r.last.Load(); last != nil {
+		s.LastError, s.LastErrorAt = last.text, last.at
+	}
 	return s
 }

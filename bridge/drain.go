@@ -1,6 +1,9 @@
 package bridge
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // drain makes the queue send everything without waiting for batches to fill,
 // and returns when nothing is left to do or ctx is done.
@@ -52,6 +55,7 @@ func (q *queue) abort() {
 
 // purge empties the lanes of all records that are not in a Write.
 func (q *queue) purge(list []settlement) []settlement {
+	q.stats.FullSince = time.Time{} // nothing is let in any more
 	for l := range q.lanes.all() {
 		for n := l.afterFlying(); n != nil; n = l.afterFlying() {
 			q.unlink(l, n)

@@ -422,7 +422,15 @@ func TestRuleErrorsAndPanics(t *testing.T) {
 	require.ErrorContains(t, events[2].Err, `there is no sink "none"`)
 	s := p.Stats().Rules
 	for _, name := range []string{"a-fails", "b-panics", "d-lost"} {
-		require.Equal(t, bridge.RuleStats{Matched: 2, Failed: 2, Exception: 2, Enabled: true}, s[name], name)
+		got := s[name]
+		require.Contains(t, map[string]string{
+			"a-fails": "bad", "d-lost": `there is no sink "none"`,
+			"b-panics": `rule "b-panics" panicked: runtime error: index out of range [0] with length 0`,
+		}[name], got.LastError)
+		require.NotEmpty(t, got.LastError)
+		require.WithinDuration(t, time.Now(), got.LastErrorAt, time.Hour)
+		got.LastError, got.LastErrorAt = "", time.Time{}
+		require.Equal(t, bridge.RuleStats{Matched: 2, Failed: 2, Exception: 2, Enabled: true}, got, name)
 	}
 	require.Equal(t, bridge.RuleStats{Matched: 2, Failed: 2, NoResult: 2, Enabled: true}, s["e-drops"])
 	acked, _, open, twice := src.Counts()

@@ -38,8 +38,9 @@ type queue struct {
 	oldest             ages // kept for DropOldest only
 	stats              SinkStats
 	health             Health
-	records, bytes     int // queued and in flight; bytes are memory
-	ready              int // records that ready lanes offer
+	lastError          *lastError // of a Write
+	records, bytes     int        // queued and in flight; bytes are memory
+	ready              int        // records that ready lanes offer
 	readySince         time.Duration
 	nextSeq            uint64
 	blocked            int // callers waiting for room
@@ -159,6 +160,9 @@ func (q *queue) add(it *item, failed []failure) []failure {
 func (q *queue) makeRoom(n *node, failed []failure) ([]failure, bool) {
 	cost := n.cost()
 	for q.records > 0 && (q.records >= q.cfg.MaxRecords || q.bytes+cost > q.cfg.MaxBytes) && !q.aborted {
+		if q.stats.FullSince.IsZero() {
+			q.stats.FullSince = time.Now()
+		}
 		policy := q.cfg.OnFull
 		if n.rec.Optional && policy == Block {
 			policy = DropNewest
@@ -183,6 +187,13 @@ func (q *queue) makeRoom(n *node, failed []failure) ([]failure, bool) {
 		return append(failed, failure{n, ErrDrainTimeout}), false
 	}
 	return failed, true
+}
+
+// notFull notes that the queue is full no longer, once a quarter of it is free.
+func (q *queue) notFull() {
+	if q.blocked == 0 && q.records <= q.cfg.MaxRecords/4*3 && q.bytes <= q.cfg.MaxBytes/4*3 {
+		q.stats.FullSince = time.Time{}
+	}
 }
 
 // dropOldest takes out the record that has waited longest and is not in a Write.

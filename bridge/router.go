@@ -25,6 +25,7 @@ type ruleEntry struct {
 type ruleCounters struct {
 	cells                      []cell // by worker
 	success, failed, discarded atomic.Uint64
+	last                       atomic.Pointer[lastError] // exception
 }
 
 // table is what routes messages and records: an immutable snapshot that each

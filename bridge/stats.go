@@ -40,6 +40,10 @@ type RuleStats struct {
 	ActionsFailed    uint64 `json:"actions.failed"`
 	ActionsDiscarded uint64 `json:"actions.discarded"`
 	Enabled          bool   `json:"enabled"`
+	// LastError is the text of a recent exception and LastErrorAt when it was;
+	// of many in one second the first is kept.
+	LastError   string    `json:"last_error,omitempty"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
 }
 
 // SinkStats are the counters of a sink and its queue, named as EMQX names those
@@ -66,8 +70,14 @@ type SinkStats struct {
 	// which may have left a duplicate; Throttled counts refusals.
 	Ambiguous uint64 `json:"ambiguous"`
 	Throttled uint64 `json:"throttled"`
-	// Writes counts calls of Sink.Write.
-	Writes uint64 `json:"writes"`
+	// Writes counts calls of Sink.Write, WritesFailed those that returned an
+	// error about the batch or about some of its records.
+	Writes       uint64 `json:"writes"`
+	WritesFailed uint64 `json:"writes.failed"`
+	// LastError is the text of a recent error of Sink.Write and LastErrorAt
+	// when it was; of many in one second the first is kept.
+	LastError   string    `json:"last_error,omitempty"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
 
 	// Inflight and Queuing are the numbers of records in a Write and waiting,
 	// QueuingBytes the memory that both take, and Lanes how many keys, or
@@ -76,9 +86,12 @@ type SinkStats struct {
 	Queuing      int `json:"queuing"`
 	QueuingBytes int `json:"queuing_bytes"`
 	Lanes        int `json:"lanes"`
-	// MaxRecords and MaxBytes are the queue's bounds.
-	MaxRecords int `json:"max_records"`
-	MaxBytes   int `json:"max_bytes"`
+	// MaxRecords and MaxBytes are the queue's bounds. FullSince is since when
+	// records have found no room, and zero while the queue is not full. It
+	// stays over short gaps: until a quarter of the queue is free again.
+	MaxRecords int       `json:"max_records"`
+	MaxBytes   int       `json:"max_bytes"`
+	FullSince  time.Time `json:"full_since,omitzero"`
 
 	// Latency is from a message's receipt until its record was stored,
 	// RequestTime that of a call of Sink.Write.
@@ -145,6 +158,9 @@ func (q *queue) snapshot() SinkStats {
 	s.QueuingBytes = q.bytes
 	s.Lanes = q.lanes.len
 	s.MaxRecords, s.MaxBytes = q.cfg.MaxRecords, q.cfg.MaxBytes
+	if q.lastError != nil {
+		s.LastError, s.LastErrorAt = q.lastError.text, q.lastError.at
+	}
 	s.Health = q.health
 	s.Enabled = !q.disabled.Load()
 	return s

@@ -237,6 +237,7 @@ func (w *worker) discard(first int) {
 
 func (w *worker) ruleFailed(r *ruleEntry, err error, stack []byte) {
 	r.cells[w.id].exception.Add(1)
+	r.last.Store(r.last.Load().next(err))
 	m := &w.msgs[w.msg]
 	topic := m.Event
 	if topic == "" {

@@ -231,6 +231,10 @@ func (q *queue) finish(w *writer, err error, sent time.Duration) {
 		q.stats.Writes++
 		q.stats.RequestTime.add(now - sent)
 	}
+	if err != nil {
+		q.stats.WritesFailed++
+		q.lastError = q.lastError.next(err)
+	}
 	stored := false
 	for _, r := range w.runs {
 		stored = q.land(w, r, whole, now) || stored
@@ -252,6 +256,9 @@ func (q *queue) finish(w *writer, err error, sent time.Duration) {
 	}
 	if q.aborted {
 		w.settle = q.purge(w.settle)
+	}
+	if !q.stats.FullSince.IsZero() {
+		q.notFull()
 	}
 }
 
