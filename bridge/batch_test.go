@@ -101,16 +101,50 @@ func TestNodePoolClasses(t *testing.T) {
 	p := nodePool{limit: 1 << 20}
 	for _, size := range []int{0, 1, 64, 65, 1000, 65_536, 65_537, 1 << 20} {
 		n := p.get(&Record{Key: make([]byte, 0), Data: make([]byte, size)}, nil, false)
-		require.Len(t, n.rec.Data, size)
-		require.NotNil(t, n.rec.Key)
-		require.Nil(t, n.rec.HashKey)
+		var r Record
+		n.record(&r, 7)
+		require.Len(t, r.Data, size)
+		require.NotNil(t, r.Key)
+		require.Nil(t, r.HashKey)
+		require.Nil(t, r.Attrs)
+		require.Equal(t, uint64(7), r.Lane)
+		require.Equal(t, r.Size(), n.size())
 		require.GreaterOrEqual(t, cap(n.buf), size)
 		p.put(n)
 	}
 	require.LessOrEqual(t, p.bytes, p.limit)
 	again := p.get(&Record{Data: make([]byte, 60)}, nil, false)
 	require.Nil(t, again.delivery.acker)
-	require.Empty(t, again.rec.Key)
+	var r Record
+	again.record(&r, 0)
+	require.Nil(t, r.Key)
+}
+
+func TestNodeHoldsAllOfARecord(t *testing.T) { // not parallel: it counts allocations
+	p := nodePool{limit: 1 << 20}
+	want := Record{
+		Sink: "s", Dest: "d", Key: []byte("key"), HashKey: []byte("12"), Data: []byte("data"),
+		Attrs:    []Attr{{"a", []byte("1")}, {"nil", nil}, {"empty", []byte{}}},
+		Optional: true, Topic: "t", Rule: "r", Attempt: 3,
+	}
+	n := p.get(&want, []byte("payload"), true)
+	var got Record
+	n.record(&got, want.Lane)
+	require.Equal(t, want, got)
+	require.Equal(t, want.Size(), n.size())
+	require.Equal(t, "payload", string(n.payload()))
+
+	p.put(n)
+	plain := Record{Data: []byte("x")}
+	again := p.get(&plain, nil, false)
+	require.Same(t, n, again)
+	again.record(&got, 0)
+	require.Equal(t, plain, got, "nothing is left of the record before")
+	require.Nil(t, again.payload())
+	p.put(again)
+
+	allocs := testing.AllocsPerRun(100, func() { p.put(p.get(&want, []byte("payload"), true)) })
+	require.Zero(t, allocs)
 }
 
 func TestHistogram(t *testing.T) {

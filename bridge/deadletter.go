@@ -49,20 +49,21 @@ func (q *queue) recycle(failed []failure) {
 
 // deadLetter queues a failed record for the fallback, with its history.
 func (q *queue) deadLetter(n *node, err error) {
-	rec := n.rec
+	var rec Record
+	n.record(&rec, 0)
 	f := q.fallback
 	rec.Sink, rec.Dest, rec.HashKey = f.name, "", nil
 	rec.Attrs = append(rec.Attrs[:len(rec.Attrs):len(rec.Attrs)],
 		Attr{"sink", []byte(q.name)},
-		Attr{"dest", []byte(n.rec.Dest)},
-		Attr{"topic", []byte(n.rec.Topic)},
-		Attr{"rule", []byte(n.rec.Rule)},
+		Attr{"dest", []byte(n.dest)},
+		Attr{"topic", []byte(n.topic)},
+		Attr{"rule", []byte(n.ruleName)},
 		Attr{"error", []byte(err.Error())},
-		Attr{"attempts", strconv.AppendInt(nil, int64(n.rec.Attempt), 10)},
-		Attr{"payload", n.payload},
+		Attr{"attempts", strconv.AppendInt(nil, int64(n.attempt), 10)},
+		Attr{"payload", n.payload()},
 	)
 	rec.Attempt = 0
-	it := item{rec: &rec, payload: n.payload, delivery: n.delivery, received: n.received, now: q.env.now(), dead: true}
+	it := item{rec: &rec, payload: n.payload(), delivery: n.delivery, received: n.received, now: q.env.now(), dead: true}
 	f.mu.Lock()
 	for f.successor != nil {
 		next := f.successor

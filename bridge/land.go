@@ -148,14 +148,14 @@ func (q *queue) settled(w *writer, n *node, failed bool, now time.Duration) {
 	q.forget(n)
 	if failed {
 		q.stats.Failed++
-		if n.rec.Attempt > 1 {
+		if n.attempt > 1 {
 			q.stats.Retried++
 			q.stats.RetriedFailed++
 		}
 	} else {
 		q.stats.Success++
-		q.stats.Bytes += uint64(n.rec.Size())
-		if n.rec.Attempt > 0 {
+		q.stats.Bytes += uint64(n.size())
+		if n.attempt > 0 {
 			q.stats.Retried++
 			q.stats.RetriedSuccess++
 		}

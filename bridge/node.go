@@ -9,18 +9,37 @@ import (
 // node is a record in a queue, with its own copy of the record's bytes. Nodes
 // are recycled by size class, so that queueing allocates nothing in the steady
 // state and a record that waits long holds no memory but its own.
+//
+// A queue in balance holds thousands of nodes, more than the fast caches do, and
+// each is touched when it comes, when it is sent and when it is settled. So a
+// node is three cache lines: it has the lengths of the record's parts in buf
+// rather than slices of it, and what few records have stands in extra.
 type node struct {
-	rec      Record
-	next     *node // behind this one in the lane, or in the free list
+	next     *node  // behind this one in the lane, or in the free list
+	buf      []byte // key, hash key, data, and what extra refers to
 	delivery Delivery
 	rule     *ruleEntry
-	payload  []byte // the message's payload, kept when a fallback may want it
-	buf      []byte
-	queued   time.Duration // on the pipeline's clock
-	received time.Duration
-	seq      uint64 // of the entry into the queue; 0 while free
-	dead     bool   // came here as a dead letter
+	extra    *extra
+
+	// Lengths in buf; absent when the record had nil.
+	key, hashKey, data int
+	queued             time.Duration // on the pipeline's clock
+	received           time.Duration
+	seq                uint64 // of the entry into the queue; 0 while free
+	attempt            int32
+	optional           bool
+	dead               bool // came here as a dead letter
+
+	sink, dest, topic, ruleName string
 }
+
+// extra is what most records have not. It stays with its node when that is free.
+type extra struct {
+	attrs   []Attr
+	payload []byte // the message's, kept when a fallback may want it
+}
+
+const absent = -1
 
 const (
 	minClass = 6  // 64 bytes
@@ -48,27 +67,85 @@ func (p *nodePool) get(r *Record, payload []byte, keep bool) *node {
 		size += len(payload)
 	}
 	n := p.node(size)
-	n.rec = *r
-	buf := n.buf[:0]
+	n.sink, n.dest, n.topic, n.ruleName = r.Sink, r.Dest, r.Topic, r.Rule
+	n.attempt, n.optional = int32(r.Attempt), r.Optional
+	n.key, n.hashKey, n.data = length(r.Key), length(r.HashKey), length(r.Data)
+	n.buf = append(append(append(n.buf[:0], r.Key...), r.HashKey...), r.Data...)
+	if len(r.Attrs) > 0 || keep {
+		n.addExtra(r.Attrs, payload, keep)
+	}
+	return n
+}
+
+func length(b []byte) int {
+	if b == nil {
+		return absent
+	}
+	return len(b)
+}
+
+// addExtra copies what most records have not; buf has room for it.
+func (n *node) addExtra(attrs []Attr, payload []byte, keep bool) {
 	put := func(b []byte) []byte {
 		if b == nil {
 			return nil
 		}
-		at := len(buf)
-		buf = append(buf, b...)
-		return buf[at:len(buf):len(buf)]
+		at := len(n.buf)
+		n.buf = append(n.buf, b...)
+		return n.buf[at:len(n.buf):len(n.buf)]
 	}
-	n.rec.Key, n.rec.HashKey, n.rec.Data = put(r.Key), put(r.HashKey), put(r.Data)
-	if len(r.Attrs) > 0 {
-		n.rec.Attrs = make([]Attr, len(r.Attrs))
-		for i, a := range r.Attrs {
-			n.rec.Attrs[i] = Attr{a.Name, put(a.Value)}
-		}
+	if n.extra == nil {
+		n.extra = new(extra)
+	}
+	for _, a := range attrs {
+		n.extra.attrs = append(n.extra.attrs, Attr{a.Name, put(a.Value)})
 	}
 	if keep {
-		n.payload = put(payload)
+		n.extra.payload = put(payload)
 	}
-	return n
+}
+
+// record sets r to the record that the node holds, in the given lane. Its bytes
+// are the node's.
+func (n *node) record(r *Record, lane uint64) {
+	r.Sink, r.Dest, r.Topic, r.Rule = n.sink, n.dest, n.topic, n.ruleName
+	r.Lane, r.Attempt, r.Optional = lane, int(n.attempt), n.optional
+	key := max(n.key, 0)
+	hashKey := key + max(n.hashKey, 0)
+	data := hashKey + max(n.data, 0)
+	r.Key, r.HashKey, r.Data = nil, nil, nil
+	if n.key != absent {
+		r.Key = n.buf[:key:key]
+	}
+	if n.hashKey != absent {
+		r.HashKey = n.buf[key:hashKey:hashKey]
+	}
+	if n.data != absent {
+		r.Data = n.buf[hashKey:data:data]
+	}
+	r.Attrs = nil
+	if n.extra != nil && len(n.extra.attrs) > 0 {
+		r.Attrs = n.extra.attrs
+	}
+}
+
+// payload is the message's, if it was kept.
+func (n *node) payload() []byte {
+	if n.extra == nil {
+		return nil
+	}
+	return n.extra.payload
+}
+
+// size is Record.Size of the record that the node holds.
+func (n *node) size() int {
+	size := max(n.key, 0) + max(n.hashKey, 0) + max(n.data, 0)
+	if n.extra != nil {
+		for i := range n.extra.attrs {
+			size += len(n.extra.attrs[i].Name) + len(n.extra.attrs[i].Value)
+		}
+	}
+	return size
 }
 
 func (p *nodePool) node(size int) *node {
@@ -89,7 +166,11 @@ func (p *nodePool) node(size int) *node {
 func (p *nodePool) put(n *node) {
 	class := classOf(cap(n.buf))
 	cost := n.cost()
-	*n = node{buf: n.buf[:0]}
+	if n.extra != nil {
+		clear(n.extra.attrs)
+		*n.extra = extra{attrs: n.extra.attrs[:0]}
+	}
+	*n = node{buf: n.buf[:0], extra: n.extra}
 	if class > maxClass || p.bytes+cost > p.limit {
 		return
 	}

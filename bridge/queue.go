@@ -128,9 +128,9 @@ func (q *queue) add(it *item, failed []failure) []failure {
 	}
 	q.nextSeq++
 	n.seq = q.nextSeq
-	l := q.lanes.get(n.rec.Lane)
+	l := q.lanes.get(it.rec.Lane)
 	if l == nil {
-		l = q.newLane(n)
+		l = q.newLane(it.rec)
 	}
 	l.push(n)
 	l.bytes += q.size(n)
@@ -164,7 +164,7 @@ func (q *queue) makeRoom(n *node, failed []failure) ([]failure, bool) {
 			q.stats.FullSince = time.Now()
 		}
 		policy := q.cfg.OnFull
-		if n.rec.Optional && policy == Block {
+		if n.optional && policy == Block {
 			policy = DropNewest
 		}
 		switch policy {
@@ -226,7 +226,7 @@ func (q *queue) forget(n *node) {
 	q.bytes -= n.cost()
 }
 
-func (q *queue) size(n *node) int { return n.rec.Size() + q.limits.Overhead }
+func (q *queue) size(n *node) int { return n.size() + q.limits.Overhead }
 
 // full tells whether a lane need not wait for more records.
 func (q *queue) full(l *lane) bool {
@@ -242,7 +242,7 @@ func (q *queue) offer(l *lane) int {
 	return l.records
 }
 
-func (q *queue) newLane(n *node) *lane {
+func (q *queue) newLane(r *Record) *lane {
 	l := q.freeLanes
 	if l == nil {
 		l = new(lane)
@@ -250,8 +250,8 @@ func (q *queue) newLane(n *node) *lane {
 	} else {
 		q.freeLanes, l.next = l.next, nil
 	}
-	l.id = n.rec.Lane
-	id := q.groupOf(&n.rec)
+	l.id = r.Lane
+	id := q.groupOf(r)
 	g := q.groups[id]
 	if g == nil {
 		g = &group{id: id}

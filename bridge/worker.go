@@ -277,6 +277,7 @@ func (w *worker) queue() {
 		}
 	}
 	now := w.env.now()
+	it := item{now: now}
 	for _, q := range w.queues {
 		q.mu.Lock()
 		for i := range w.entries {
@@ -290,7 +291,10 @@ func (w *worker) queue() {
 				continue
 			}
 			m := &w.msgs[e.msg]
-			it := item{rec: &w.out.Records[i], payload: m.Payload, delivery: e.delivery, rule: e.rule, now: now, received: now}
+			// Field by field: a literal is made elsewhere and copied, and
+			// the processor stalls on reading what it has just written.
+			it.rec, it.payload, it.delivery, it.rule = &w.out.Records[i], m.Payload, e.delivery, e.rule
+			it.received = now
 			if !m.Received.IsZero() {
 				it.received = m.Received.Sub(w.env.start)
 			}

@@ -154,7 +154,8 @@ func (q *queue) take(w *writer, l *lane, now time.Duration) {
 			break
 		}
 		w.nodes = append(w.nodes, n)
-		w.batch.Records = append(w.batch.Records, n.rec)
+		w.batch.Records = append(w.batch.Records, Record{})
+		n.record(&w.batch.Records[len(w.nodes)-1], l.id)
 		w.bytes += size
 		bytes += size
 		r.count++
@@ -208,7 +209,7 @@ func (q *queue) classify(w *writer, err error) (permanent []failure) {
 		if err == nil {
 			continue
 		}
-		w.nodes[i].rec.Attempt++
+		w.nodes[i].attempt++
 		if errors.Is(err, ErrPermanent) {
 			permanent = append(permanent, failure{w.nodes[i], err})
 		}
