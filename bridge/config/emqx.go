@@ -1,8 +1,6 @@
 package config
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,34 +9,33 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// ImportEMQX makes a definition of EMQX's Kinesis connectors, actions and rules,
-// as its REST API gives them:
+// ImportEMQX makes a definition of EMQX's Kinesis connectors, actions and rules.
+// It reads EMQX's own files, such as cluster.hocon, and what "emqx ctl conf show"
+// prints; the file must hold what it includes. Or it reads JSON with what the REST
+// API answers to GET /connectors, /actions and /rules:
 //
 //	{"connectors": […], "actions": […], "rules": {"data": […]}}
 //
-// with the answers to GET /connectors, /actions and /rules. Each action becomes a
-// sink of its name. The notes say what was left out because it has no counterpart,
-// and what to fill in: secrets are not taken over.
+// In the place of connectors and actions there may be the bridges of the time
+// before EMQX 5.6. Each action becomes a sink of its name. The notes say what was
+// left out because it has no counterpart, and what to fill in: secrets are not
+// taken over. A mistake in the text is an *Error without a file's name.
 func ImportEMQX(text []byte) (definition []byte, notes []string, err error) {
-	var in struct {
-		Connectors emqxList `json:"connectors"`
-		Actions    emqxList `json:"actions"`
-		Rules      emqxList `json:"rules"`
+	in, err := readEMQX(text)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := json.Unmarshal(text, &in); err != nil {
-		return nil, nil, fmt.Errorf(`want JSON such as {"connectors": […], "actions": […], "rules": […]} of EMQX's REST API: %w`, err)
+	m := &importer{connectors: map[string]emqxObject{}, sinks: map[string]yaml.MapSlice{}, action: map[string]yaml.MapSlice{}, locals: map[string]string{}}
+	for _, c := range in.connectors {
+		if typ := c.text("type"); typ == "" || isKinesis(typ) {
+			m.connectors[c.text("name")] = c
+		}
 	}
-	if len(in.Actions)+len(in.Rules) == 0 {
-		return nil, nil, errors.New("there are no actions and no rules in it")
-	}
-	m := &importer{connectors: map[string]emqxObject{}, sinks: map[string]yaml.MapSlice{}, action: map[string]yaml.MapSlice{}}
-	for _, c := range in.Connectors {
-		m.connectors[c.text("name")] = c
-	}
-	for _, a := range in.Actions {
+	for _, a := range in.actions {
 		m.addAction(a)
 	}
-	rules := m.rules(in.Rules)
+	rules := m.rules(in.rules)
+	m.forward(rules)
 	source := yaml.MapSlice{
 		{Key: "type", Value: "mqtt"}, {Key: "servers", Value: "mqtt://localhost:1883"}, {Key: "client_id", Value: "sluice"},
 	}
@@ -59,38 +56,11 @@ func ImportEMQX(text []byte) (definition []byte, notes []string, err error) {
 	return out, m.notes, nil
 }
 
-// emqxObject is an object of EMQX's API.
-type emqxObject map[string]any
-
-func (o emqxObject) text(key string) string {
-	s, _ := o[key].(string)
-	return s
-}
-
-func (o emqxObject) object(key string) emqxObject {
-	inner, _ := o[key].(map[string]any)
-	return inner
-}
-
-// emqxList is a list of objects, bare or as a page with "data".
-type emqxList []emqxObject
-
-// UnmarshalJSON reads either form.
-func (l *emqxList) UnmarshalJSON(text []byte) error {
-	var page struct {
-		Data []emqxObject `json:"data"`
-	}
-	if json.Unmarshal(text, &page) == nil && page.Data != nil {
-		*l = page.Data
-		return nil
-	}
-	return json.Unmarshal(text, (*[]emqxObject)(l))
-}
-
 type importer struct {
 	connectors map[string]emqxObject
 	sinks      map[string]yaml.MapSlice
 	action     map[string]yaml.MapSlice // what a rule's action takes from EMQX's
+	locals     map[string]string        // topics that a bridge forwards without a rule
 	notes      []string
 }
 
@@ -124,11 +94,14 @@ func (m *importer) addAction(a emqxObject) {
 		sink = append(sink, yaml.MapItem{Key: "endpoint", Value: e})
 	}
 	if id := first([]synonym{{"", connector.text("aws_access_key_id")}, {"", a.text("aws_access_key_id")}}); id != "" {
-		sink = append(sink, yaml.MapItem{Key: "aws_access_key_id", Value: id},
-			yaml.MapItem{Key: "aws_secret_access_key", Value: "${env:AWS_SECRET_ACCESS_KEY}"})
-		m.notef("%s.aws_secret_access_key: set AWS_SECRET_ACCESS_KEY, or leave out both keys and use a role", path)
+		secret := m.secret(path, first([]synonym{{"", connector.text("aws_secret_access_key")}, {"", a.text("aws_secret_access_key")}}))
+		sink = append(sink, yaml.MapItem{Key: "aws_access_key_id", Value: id}, yaml.MapItem{Key: "aws_secret_access_key", Value: secret})
 	}
-	if options := m.resourceOptions(path, a.object("resource_opts")); len(options) > 0 {
+	options := m.resourceOptions(path, a.object("resource_opts"))
+	if f := m.fallback(name, a); f != "" {
+		options = append(options, yaml.MapItem{Key: "fallback", Value: f})
+	}
+	if len(options) > 0 {
 		sink = append(sink, yaml.MapItem{Key: "resource_opts", Value: options})
 	}
 	for _, key := range []string{"max_retries", "pool_size"} {
@@ -143,9 +116,37 @@ func (m *importer) addAction(a emqxObject) {
 		{Key: "payload_template", Value: first([]synonym{{"", parameters.text("payload_template")}, {"", "${.}"}})},
 		{Key: "undefined_key", Value: "constant"},
 	}
-	if a["enable"] == false {
-		m.notef("action %s is disabled in EMQX and is not here", name)
+	if a["enable"] == false || connector["enable"] == false {
+		m.notef("action %s is disabled in EMQX; here it is not: disable the rules that use it, or take it out of them", name)
 	}
+	if topic := a.text("local_topic"); topic != "" {
+		m.locals[name] = topic
+	}
+}
+
+// secret returns what to write for a secret, which is taken over only when it is
+// the name of a file.
+func (m *importer) secret(path, given string) string {
+	if file, ok := strings.CutPrefix(given, "file://"); ok {
+		return "${file:" + file + "}"
+	}
+	m.notef("%s.aws_secret_access_key: set AWS_SECRET_ACCESS_KEY, or leave out both keys and use a role", path)
+	return "${env:AWS_SECRET_ACCESS_KEY}"
+}
+
+// fallback returns the sink that takes what an action cannot store.
+func (m *importer) fallback(action string, a emqxObject) (sink string) {
+	for _, item := range a.list("fallback_actions") {
+		o, _ := item.(map[string]any)
+		f := emqxObject(o)
+		if f.text("kind") == "reference" && isKinesis(f.text("type")) && sink == "" {
+			sink = f.text("name")
+			continue
+		}
+		m.notef("action %s: the fallback %s has no counterpart and is left out; a sink has one fallback, which is a sink", action,
+			strings.TrimSpace(f.text("kind")+" "+f.text("name")))
+	}
+	return sink
 }
 
 // resourceOptions takes over what means the same.
@@ -194,7 +195,7 @@ func workers(v any) any {
 	return v
 }
 
-func (m *importer) rules(list emqxList) map[string]yaml.MapSlice {
+func (m *importer) rules(list []emqxObject) map[string]yaml.MapSlice {
 	rules := map[string]yaml.MapSlice{}
 	for _, r := range list {
 		name := strings.NewReplacer(".", "_", " ", "_").Replace(first([]synonym{{"", r.text("id")}, {"", r.text("name")}}))
@@ -206,9 +207,8 @@ func (m *importer) rules(list emqxList) map[string]yaml.MapSlice {
 			rule = append(rule, yaml.MapItem{Key: "enable", Value: false})
 		}
 		rule = append(rule, yaml.MapItem{Key: "sql", Value: strings.TrimSpace(r.text("sql")) + "\n"})
-		actions, _ := r["actions"].([]any)
 		var kept []yaml.MapSlice
-		for _, a := range actions {
+		for _, a := range r.list("actions") {
 			if action := m.ruleAction(name, a); action != nil {
 				kept = append(kept, action)
 			}
@@ -216,6 +216,18 @@ func (m *importer) rules(list emqxList) map[string]yaml.MapSlice {
 		rules[name] = append(rule, yaml.MapItem{Key: "actions", Value: kept})
 	}
 	return rules
+}
+
+// forward adds the rules of bridges that EMQX forwards a topic to without one.
+func (m *importer) forward(rules map[string]yaml.MapSlice) {
+	for _, name := range sortedKeys(m.locals) {
+		rule := name + "_local_topic"
+		rules[rule] = yaml.MapSlice{
+			{Key: "sql", Value: fmt.Sprintf("SELECT * FROM %q\n", m.locals[name])},
+			{Key: "actions", Value: []yaml.MapSlice{m.action[name]}},
+		}
+		m.notef("rules.%s takes the place of the bridge's local_topic", rule)
+	}
 }
 
 // ruleAction is a reference "kinesis:NAME", or a built-in function such as

@@ -4,7 +4,7 @@
 //	mqtt2kinesis check -config bridge.yaml   say what is wrong with a definition
 //	mqtt2kinesis test -sql … -payload …      try a rule on a message
 //	mqtt2kinesis plan -rate 50000            estimate shards and cost
-//	mqtt2kinesis import emqx.json            turn EMQX's definitions into one
+//	mqtt2kinesis import cluster.hocon        turn EMQX's definitions into one
 //	mqtt2kinesis schema                      print the JSON Schema of definitions
 //	mqtt2kinesis version
 //

@@ -85,7 +85,8 @@ func TestCommands(t *testing.T) {
 		{"run -config " + good + " -listen nowhere:x", 1, "", "nowhere"},
 		{"import " + emqx, 0, "stream_name: s", "note: sources.emqx: fill in"},
 		{"import", 2, "", "the file is missing"},
-		{"import " + good, 2, "", "want JSON"},
+		{"import " + good, 2, "", "good.yaml:5:4: ':' is not expected here"},
+		{"import " + bad, 2, "", "bad.yaml: there are no actions and no rules in it"},
 		{"-strem x", 2, "", "-strem"},
 		{"frobnicate", 2, "", `"frobnicate" is not a flag`},
 	} {

@@ -105,7 +105,10 @@ func (p *program) importEMQX(_ context.Context, args []string) error {
 		return err
 	}
 	yaml, notes, err := config.ImportEMQX(text)
-	if err != nil {
+	if e := (*config.Error)(nil); errors.As(err, &e) {
+		e.File = f.Arg(0)
+		return usageError{e}
+	} else if err != nil {
 		return usageError{fmt.Errorf("%s: %w", f.Arg(0), err)}
 	}
 	for _, n := range notes {
