@@ -20,16 +20,7 @@ func (def *Definition) Build(log *slog.Logger) (bridge.Config, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	cfg := bridge.Config{
-		Sources:       map[string]bridge.Source{},
-		Rules:         map[string]bridge.Rule{},
-		Sinks:         map[string]bridge.Sink{},
-		Queues:        map[string]bridge.QueueConfig{},
-		DrainTimeout:  time.Duration(def.options.DrainTimeout),
-		CheckInterval: orNegative(def.options.CheckInterval),
-		Workers:       int(def.options.Workers),
-		Logger:        log,
-	}
+	cfg := def.pipeline(log)
 	var errs []error
 	for name, r := range def.compiled {
 		cfg.Rules[name] = r
@@ -52,6 +43,21 @@ func (def *Definition) Build(log *slog.Logger) (bridge.Config, error) {
 		return bridge.Config{}, redact(def.values, errors.Join(errs...))
 	}
 	return cfg, nil
+}
+
+// pipeline returns a configuration without parts.
+func (def *Definition) pipeline(log *slog.Logger) bridge.Config {
+	return bridge.Config{
+		Sources:       map[string]bridge.Source{},
+		Rules:         map[string]bridge.Rule{},
+		Sinks:         map[string]bridge.Sink{},
+		Queues:        map[string]bridge.QueueConfig{},
+		DrainTimeout:  time.Duration(def.options.DrainTimeout),
+		CheckInterval: orNegative(def.options.CheckInterval),
+		ReadBatch:     int(def.options.ReadBatch),
+		Workers:       int(def.options.Workers),
+		Logger:        log,
+	}
 }
 
 func (def *Definition) buildSink(cfg *bridge.Config, name string, log *slog.Logger) error {

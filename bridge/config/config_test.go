@@ -83,7 +83,8 @@ func TestBuild(t *testing.T) {
 	require.Len(t, m.Filters, 2)
 	require.EqualValues(t, 1, m.Filters[0].QoS)
 	require.EqualValues(t, 0, m.Filters[1].QoS)
-	k := def.sinks["kinesis"].def.(*kinesisSink).config(Context{})
+	k, err := def.sinks["kinesis"].def.(*kinesisSink).config(Context{})
+	require.NoError(t, err)
 	require.True(t, k.Aggregate, "a boolean from outside")
 	require.Equal(t, 25<<10, k.AggregateBytes)
 	require.Equal(t, "relaxed", k.Ordering.String())
@@ -152,8 +153,8 @@ var breaks = []struct {
 	{"CA", "client_id: bridge-1", "client_id: bridge-1\n    ssl: {cacertfile: /no/such}", []string{`8:23: sources.plant.ssl.cacertfile: open /no/such: no such file or directory`}},
 	{"certificate", "client_id: bridge-1", "client_id: bridge-1\n    ssl: {certfile: /dev/null}", []string{`8:21: sources.plant.ssl.certfile: it and ssl.keyfile are needed together`}},
 	{"not for sources", "client_id: bridge-1", "client_id: bridge-1\n    resource_opts: {}", []string{`8:5: sources.plant.resource_opts: only sinks have it`}},
-	{"environment", "env:PASSWORD", "env:PASSWRD", []string{`8:15: ${env:PASSWRD}: the environment variable PASSWRD is not set`}},
-	{"file", "env:PASSWORD", "file:/no/such", []string{`8:15: ${file:/no/such}: open /no/such: no such file or directory`}},
+	{"environment", "env:PASSWORD", "env:PASSWRD", []string{`8:15: sources.plant.password: the environment variable PASSWRD is not set`}},
+	{"file", "env:PASSWORD", "file:/no/such", []string{`8:15: sources.plant.password: open /no/such: no such file or directory`}},
 	{"type from outside", "session_expiry: 7d", "session_expiry: ${env:TIME}", []string{`9:21: sources.plant.session_expiry: the value from outside is not valid here`}},
 	{"given twice", "region: eu-west-1\n    stream_name: dead", "region: eu-west-1\n    region: eu-west-2\n    stream_name: dead", []string{`31:5: sinks.dead.region: is given twice`}},
 	{"name given twice", "  dead:", "  kinesis:", []string{`27:17: sinks.kinesis.resource_opts.fallback: there is no sink "dead"`, `28:3: sinks.kinesis: is given twice`, `47:22: rules.off.actions[0].sink: there is no sink "dead"`}},
@@ -184,7 +185,7 @@ var breaks = []struct {
 	{"two names", "partition_key: ${clientid}", "partition_key: ${clientid}\n        key: x", []string{`41:24: rules.hot.actions[0].partition_key: is the same option as key; give one of them`}},
 	{"key policy", "undefined_key: topic", "undefined_key: drop", []string{`43:24: rules.hot.actions[0].undefined_key: "drop" is none of constant, error, random, topic`}},
 	{"action key", "payload_template:", "payload_templat:", []string{`42:9: rules.hot.actions[0].payload_templat: unknown key; did you mean "payload_template"?`}},
-	{"alias", "region: eu-west-1\n    stream_name: dead", "region: *r\n    stream_name: dead", []string{`30:13: *: anchors, aliases and tags are not supported; write the value out`}},
+	{"alias", "region: eu-west-1\n    stream_name: dead", "region: *r\n    stream_name: dead", []string{`30:13: sinks.dead.region: anchors, aliases and tags are not supported; write the value out`}},
 	{"merge", "stream_name: dead", "<<: {a: b}", []string{`31:5: sinks.dead.<<: merging is not supported; write the values out`}},
 	{"name", "  dead:", "  de.ad:", []string{`27:17: sinks.kinesis.resource_opts.fallback: there is no sink "dead"; did you mean "de.ad"?`, `28:3: sinks.de.ad: a name must not be empty nor contain dots or spaces`, `47:22: rules.off.actions[0].sink: there is no sink "dead"; did you mean "de.ad"?`}},
 	{"not a mapping", "  dead:\n", "  dead: 5\n  dead2:\n", []string{`28:3: sinks.dead: type is missing; there are file, http, kinesis, mqtt`, `28:9: sinks.dead: must be a mapping, not a number`}},

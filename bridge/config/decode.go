@@ -16,10 +16,11 @@ import (
 // to find the next.
 type decoder struct {
 	problems
-	lines  []string // of the file
-	lookup func(string) (string, bool)
-	values map[string]string // from outside, with the references to them
-	secret map[ast.Node]bool // nodes that hold such a value
+	lines    []string // of the file
+	lookup   func(string) (string, bool)
+	readFile func(string) ([]byte, error)
+	values   map[string]string // from outside, with the references to them
+	secret   map[ast.Node]bool // nodes that hold such a value
 }
 
 // mapping returns the entries of a node that must be a mapping; path names it.
@@ -31,6 +32,9 @@ func (d *decoder) mapping(n ast.Node, path string) []*ast.MappingValueNode {
 		return n.Values
 	case *ast.MappingValueNode:
 		return []*ast.MappingValueNode{n}
+	case *ast.AliasNode, *ast.AnchorNode, *ast.TagNode:
+		d.add(n, path, errNotJSON)
+		return nil
 	default:
 		d.addf(n, path, "must be a mapping, not %s", kindOf(n))
 		return nil

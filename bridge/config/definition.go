@@ -36,6 +36,7 @@ type part[D any] struct {
 type pipelineOptions struct {
 	DrainTimeout  Duration  `yaml:"drain_timeout" doc:"How long a stop may take to write what was read. Default 30s."`
 	CheckInterval *Duration `yaml:"health_check_interval" doc:"How often sources and sinks are asked for their health; 0 for never. Default 15s."`
+	ReadBatch     Count     `yaml:"read_batch" doc:"Messages that are taken from a source at once. Default 256."`
 	Workers       Count     `yaml:"workers" doc:"Goroutines that evaluate rules, per source. Default: one per CPU."`
 }
 
@@ -47,6 +48,8 @@ type Options struct {
 	Engine *rule.Engine
 	// LookupEnv finds environment variables. Default os.LookupEnv.
 	LookupEnv func(name string) (string, bool)
+	// ReadFile reads the files that ${file:PATH} names. Default os.ReadFile.
+	ReadFile func(path string) ([]byte, error)
 	// Types are the types of sources and sinks that a definition may name.
 	// Default DefaultTypes().
 	Types *Types
@@ -55,6 +58,9 @@ type Options struct {
 func (o Options) withDefaults() (Options, error) {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
+	}
+	if o.ReadFile == nil {
+		o.ReadFile = os.ReadFile
 	}
 	if o.Types == nil {
 		o.Types = DefaultTypes()
@@ -84,7 +90,7 @@ func Parse(name string, text []byte, opts Options) (*Definition, error) {
 		return nil, err
 	}
 	d := &decoder{
-		problems: problems{file: name}, lines: strings.Split(string(text), "\n"), lookup: opts.LookupEnv,
+		problems: problems{file: name}, lines: strings.Split(string(text), "\n"), lookup: opts.LookupEnv, readFile: opts.ReadFile,
 		values: map[string]string{}, secret: map[ast.Node]bool{},
 	}
 	root := d.parse(text)
@@ -148,7 +154,7 @@ func (def *Definition) section(d *decoder, section *ast.MappingValueNode, opts O
 			def.entry(d, name, e, opts)
 		}
 	case "pipeline":
-		d.value(d.interpolate(section.Value), name, reflect.ValueOf(&def.options).Elem())
+		d.value(d.interpolate(section.Value, name), name, reflect.ValueOf(&def.options).Elem())
 	default:
 		d.addf(section.Key, name, "unknown section%s", didYouMean(name, []string{"sources", "sinks", "rules", "pipeline"}))
 	}
@@ -160,7 +166,7 @@ func (def *Definition) entry(d *decoder, section string, e *ast.MappingValueNode
 	if name == "" || strings.ContainsAny(name, ". \t\n") {
 		d.addf(e.Key, path, "a name must not be empty nor contain dots or spaces")
 	}
-	node := d.interpolate(e.Value)
+	node := d.interpolate(e.Value, path)
 	switch section {
 	case "rules":
 		r := &ruleDefinition{}

@@ -175,7 +175,7 @@ rules:
 		"action old is disabled in EMQX; here it is not: disable the rules that use it, or take it out of them",
 		"rules.old_local_topic takes the place of the bridge's local_topic",
 		"sources.emqx: fill in the address of the broker, and user name and password if it asks for them",
-		"definition:12:28: ${file:/run/secrets/aws}: open /run/secrets/aws: no such file or directory",
+		"definition:12:28: sinks.old.aws_secret_access_key: open /run/secrets/aws: no such file or directory",
 		"definition:14:17: sinks.old.resource_opts.fallback: a sink cannot be its own fallback",
 	}, notes)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,45 +18,48 @@ import (
 // column has a colon in its name.
 var reference = regexp.MustCompile(`\$\{(env|file):([^}]+)\}`)
 
-// interpolate replaces references in all texts below n and returns n, or what
-// takes its place. It also refuses what YAML has and JSON has not.
-func (d *decoder) interpolate(n ast.Node) ast.Node {
+// interpolate replaces references in all texts below n, which is at path, and
+// returns n, or what takes its place. It also refuses what YAML has and JSON has
+// not.
+func (d *decoder) interpolate(n ast.Node, path string) ast.Node {
 	switch n := n.(type) {
 	case *ast.MappingNode:
 		for _, e := range n.Values {
-			d.interpolate(e)
+			d.interpolate(e, path)
 		}
 	case *ast.MappingValueNode:
-		n.Value = d.interpolate(n.Value)
+		n.Value = d.interpolate(n.Value, path+"."+keyOf(n))
 	case *ast.SequenceNode:
 		for i := range n.Values {
-			n.Values[i] = d.interpolate(n.Values[i])
+			n.Values[i] = d.interpolate(n.Values[i], fmt.Sprintf("%s[%d]", path, i))
 		}
 	case *ast.LiteralNode:
 		if reference.MatchString(n.Value.Value) {
-			n.Value.Value = d.resolve(n, n.Value.Value)
+			n.Value.Value = d.resolve(n, path, n.Value.Value)
 			d.secret[n] = true
 		}
 	case *ast.StringNode:
 		if reference.MatchString(n.Value) {
-			n.Value = d.resolve(n, n.Value)
+			n.Value = d.resolve(n, path, n.Value)
 			d.secret[n] = true
 			return d.retype(n)
 		}
 	case *ast.AliasNode, *ast.AnchorNode, *ast.TagNode:
-		d.addf(n, n.GetToken().Value, "anchors, aliases and tags are not supported; write the value out")
+		d.add(n, path, errNotJSON)
 		return ast.Null(n.GetToken())
 	}
 	return n
 }
 
+var errNotJSON = errors.New("anchors, aliases and tags are not supported; write the value out")
+
 // resolve returns text with the references replaced.
-func (d *decoder) resolve(n ast.Node, text string) string {
+func (d *decoder) resolve(n ast.Node, path, text string) string {
 	return reference.ReplaceAllStringFunc(text, func(ref string) string {
 		m := reference.FindStringSubmatch(ref)
-		value, err := outside(m[1], m[2], d.lookup)
+		value, err := d.outside(m[1], m[2])
 		if err != nil {
-			d.add(n, ref, err)
+			d.add(n, path, err)
 			return ""
 		}
 		d.values[value] = ref
@@ -83,14 +85,14 @@ func (d *decoder) retype(n *ast.StringNode) ast.Node {
 	return n
 }
 
-func outside(kind, name string, lookup func(string) (string, bool)) (string, error) {
+func (d *decoder) outside(kind, name string) (string, error) {
 	if kind == "env" {
-		if text, ok := lookup(name); ok {
+		if text, ok := d.lookup(name); ok {
 			return text, nil
 		}
 		return "", fmt.Errorf("the environment variable %s is not set", name)
 	}
-	text, err := os.ReadFile(name)
+	text, err := d.readFile(name)
 	return strings.TrimRight(string(text), "\r\n"), err
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
@@ -24,6 +25,7 @@ type kinesisSink struct {
 	MaxRequestBytes Size        `yaml:"max_request_bytes" doc:"Highest size of a request, 1MB to 10MB. Default 10MB."`
 	RequestTimeout  Duration    `yaml:"request_timeout" doc:"Of one request. Default 10s."`
 	RefreshInterval Duration    `yaml:"refresh_interval" doc:"How often a stream's settings and shards are read again. Default 5m."`
+	TLS             tlsOptions  `yaml:"ssl" doc:"For an endpoint with a certificate of your own authority."`
 	DryRun          bool        `yaml:"dry_run" doc:"Let health checks also ask whether a put would be allowed. Default false."`
 }
 
@@ -43,8 +45,8 @@ var compressions = map[string]compression{
 // UnmarshalText reads a name.
 func (c *compression) UnmarshalText(text []byte) error { return choice(c, text, compressions) }
 
-func (k *kinesisSink) config(c Context) kinesis.Config {
-	return kinesis.Config{
+func (k *kinesisSink) config(c Context) (kinesis.Config, error) {
+	cfg := kinesis.Config{
 		Stream: k.StreamName, Region: k.Region, Endpoint: k.Endpoint,
 		AccessKeyID: k.AccessKeyID, SecretAccessKey: k.SecretAccessKey, SessionToken: k.SessionToken,
 		Aggregate: k.Aggregate, AggregateBytes: int(k.AggregateBytes), Slots: int(k.Slots),
@@ -53,10 +55,25 @@ func (k *kinesisSink) config(c Context) kinesis.Config {
 		RequestTimeout: time.Duration(k.RequestTimeout), RefreshInterval: time.Duration(k.RefreshInterval),
 		DryRun: k.DryRun, Logger: c.Logger,
 	}
+	if !k.TLS.given() {
+		return cfg, nil
+	}
+	var err error
+	cfg.TLS, err = k.TLS.client()
+	return cfg, err
 }
 
 // Validate implements Validator.
-func (k *kinesisSink) Validate(c Context) error { return k.config(c).Validate() }
+func (k *kinesisSink) Validate(c Context) error {
+	cfg, err := k.config(c)
+	return errors.Join(err, cfg.Validate())
+}
 
 // Sink implements SinkDefinition.
-func (k *kinesisSink) Sink(c Context) (bridge.Sink, error) { return kinesis.New(k.config(c)) }
+func (k *kinesisSink) Sink(c Context) (bridge.Sink, error) {
+	cfg, err := k.config(c)
+	if err != nil {
+		return nil, err
+	}
+	return kinesis.New(cfg)
+}

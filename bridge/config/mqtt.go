@@ -1,9 +1,11 @@
 package config
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -26,23 +28,47 @@ type mqttSource struct {
 	ConnectTimeout Duration       `yaml:"connect_timeout" doc:"Of one attempt to connect. Default 10s."`
 	StartTimeout   Duration       `yaml:"start_timeout" doc:"Fail at start when not connected by then. Default: keep trying."`
 	MaxPacketSize  Size           `yaml:"max_packet_size" doc:"Largest packet that the broker may send. Default 256MB, MQTT's own limit."`
+	BackoffMin     Duration       `yaml:"backoff_min" doc:"Shortest wait between two attempts to connect; it doubles. Default 500ms."`
+	BackoffMax     Duration       `yaml:"backoff_max" doc:"Longest wait between two attempts to connect. Default 30s."`
+	BufferQoS0     Count          `yaml:"buffer_qos0" doc:"Messages with QoS 0 that wait in memory; what comes beyond is dropped and counted. Default 65536."`
 	BufferBytes    Size           `yaml:"buffer_bytes" doc:"Payloads that wait in memory before the socket is read no further. Default 64MB."`
 	Proxy          string         `yaml:"proxy" doc:"URL of a proxy: http, https or socks5."`
 	TLS            tlsOptions     `yaml:"ssl" field:"TLS" doc:"For mqtts and wss."`
+
+	WebSocketHeaders map[string]string `yaml:"websocket_headers" doc:"Sent with the request that opens a WebSocket."`
+	UserProperties   map[string]string `yaml:"user_properties" doc:"User properties of the connection, which the broker sees."`
+	Will             *will             `yaml:"will" doc:"The message that the broker publishes when the connection is lost. Default: none."`
+	Auth             *auth             `yaml:"auth" doc:"Enhanced authentication with what is known beforehand, such as a token. Default: none."`
+}
+
+// will is the message for the time after a connection.
+type will struct {
+	Topic   string   `yaml:"topic" doc:"Where it is published."`
+	Payload string   `yaml:"payload" doc:"Default: nothing."`
+	QoS     qos      `yaml:"qos" field:"QoS" doc:"0, 1 or 2. Default 0."`
+	Retain  bool     `yaml:"retain" doc:"Default false."`
+	Delay   Duration `yaml:"delay" doc:"How long the broker waits for the bridge to come back, in whole seconds. Default 0."`
+}
+
+// auth is enhanced authentication of one step.
+type auth struct {
+	Method string `yaml:"method" doc:"The method that the broker knows, such as OAUTH2."`
+	Data   string `yaml:"data" doc:"What it gets with the method; better given as ${env:NAME} or ${file:PATH}."`
 }
 
 // tlsOptions are those of a client.
 type tlsOptions struct {
-	CACertFile string   `yaml:"cacertfile" field:"/CAFile" doc:"Authorities that sign the broker's certificate. Default: the system's."`
+	CACertFile string   `yaml:"cacertfile" field:"/CAFile" doc:"Authorities that sign the server's certificate. Default: the system's."`
 	CertFile   string   `yaml:"certfile" field:"/CertFile" doc:"The client's certificate."`
 	KeyFile    string   `yaml:"keyfile" field:"/KeyFile" doc:"The client's key."`
-	ServerName string   `yaml:"server_name_indication" doc:"Name in the broker's certificate. Default: the host of the URL."`
+	ServerName string   `yaml:"server_name_indication" doc:"Name in the server's certificate. Default: the host of the URL."`
 	ALPN       []string `yaml:"alpn" doc:"Application protocols, such as x-amzn-mqtt-ca."`
 }
 
 // subscription is a topic filter alone, or with its options.
 type subscription struct {
 	Topic             string `yaml:"topic" field:"Filter" doc:"Topic filter, or $share/group/filter."`
+	ID                Count  `yaml:"id" field:"ID" doc:"Subscription identifier that the broker adds to the messages. Default: none."`
 	QoS               *qos   `yaml:"qos" field:"QoS" doc:"Highest quality of service: 0, 1 or 2. Default 1."`
 	NoLocal           bool   `yaml:"no_local" doc:"Without messages published by the same client. Default false."`
 	RetainAsPublished bool   `yaml:"retain_as_published" doc:"Keep the retain flag as it was published. Default false."`
@@ -80,19 +106,21 @@ func (m *mqttSource) config(c Context) mqtt.Config {
 		CleanStart: m.CleanStart, SessionExpiry: orNegative((*Duration)(m.SessionExpiry)),
 		ReceiveMaximum: int(m.ReceiveMaximum), KeepAlive: orNegative(m.KeepAlive), Connections: int(m.Connections),
 		ConnectTimeout: time.Duration(m.ConnectTimeout), StartTimeout: time.Duration(m.StartTimeout),
-		MaxPacketSize: int(m.MaxPacketSize), BufferBytes: int(m.BufferBytes), Proxy: m.Proxy,
+		MaxPacketSize: int(m.MaxPacketSize), BackoffMin: time.Duration(m.BackoffMin), BackoffMax: time.Duration(m.BackoffMax),
+		BufferQoS0: int(m.BufferQoS0), BufferBytes: int(m.BufferBytes), Proxy: m.Proxy,
 		CAFile: m.TLS.CACertFile, CertFile: m.TLS.CertFile, KeyFile: m.TLS.KeyFile, Logger: c.Logger,
 	}
 	if m.TLS.ServerName != "" || len(m.TLS.ALPN) > 0 {
 		cfg.TLS = &tls.Config{ServerName: m.TLS.ServerName, NextProtos: m.TLS.ALPN, MinVersion: tls.VersionTLS12}
 	}
+	m.setExtras(&cfg)
 	for _, f := range m.Filters {
 		level := qos(1)
 		if f.QoS != nil {
 			level = *f.QoS
 		}
 		cfg.Filters = append(cfg.Filters, mqtt.Subscription{
-			Filter: f.Topic, QoS: byte(level), NoLocal: f.NoLocal,
+			Filter: f.Topic, ID: int(f.ID), QoS: byte(level), NoLocal: f.NoLocal,
 			RetainAsPublished: f.RetainAsPublished, RetainHandling: byte(min(f.RetainHandling, 255)),
 		})
 	}
@@ -102,6 +130,25 @@ func (m *mqttSource) config(c Context) mqtt.Config {
 		}
 	}
 	return cfg
+}
+
+// setExtras sets what few connections have.
+func (m *mqttSource) setExtras(cfg *mqtt.Config) {
+	for _, name := range sortedKeys(m.UserProperties) {
+		cfg.UserProperties = append(cfg.UserProperties, bridge.UserProperty{Key: name, Value: m.UserProperties[name]})
+	}
+	if len(m.WebSocketHeaders) > 0 {
+		cfg.WebSocketHeader = http.Header{}
+		for name, value := range m.WebSocketHeaders {
+			cfg.WebSocketHeader.Set(name, value)
+		}
+	}
+	if w := m.Will; w != nil {
+		cfg.Will = &mqtt.Will{Topic: w.Topic, Payload: []byte(w.Payload), QoS: byte(w.QoS), Retain: w.Retain, Delay: time.Duration(w.Delay)}
+	}
+	if a := m.Auth; a != nil {
+		cfg.Auth = &mqtt.Auth{Method: a.Method, Start: func(context.Context) ([]byte, error) { return []byte(a.Data), nil }}
+	}
 }
 
 // Validate implements Validator.

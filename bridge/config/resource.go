@@ -14,6 +14,7 @@ import (
 // time to live, and waiting when the queue is full.
 type ResourceOptions struct {
 	BatchSize      Count      `yaml:"batch_size" doc:"Records in one write. Default and highest: the sink's limit, 500 for Kinesis."`
+	BatchBytes     Size       `yaml:"batch_bytes" doc:"Bytes of the records in one write. Default and highest: the sink's limit, or 4MB."`
 	BatchTime      *Duration  `yaml:"batch_time" doc:"How long a record may wait for a batch to fill while another write is under way; 0 for not at all. Default 5ms."`
 	MaxBufferBytes Size       `yaml:"max_buffer_bytes" doc:"Memory of the queue. Default 256MB."`
 	MaxBufferCount Count      `yaml:"max_buffer_records" doc:"Records in the queue. Default 1000000."`
@@ -55,7 +56,7 @@ func (m *bufferMode) UnmarshalText(text []byte) error { return choice(m, text, b
 
 func (o *ResourceOptions) queue() bridge.QueueConfig {
 	return bridge.QueueConfig{
-		BatchSize: int(o.BatchSize), BatchTime: orNegative(o.BatchTime),
+		BatchSize: int(o.BatchSize), BatchBytes: int(o.BatchBytes), BatchTime: orNegative(o.BatchTime),
 		BackoffMin: time.Duration(o.BackoffMin), BackoffMax: time.Duration(o.BackoffMax),
 		MaxBytes: int(o.MaxBufferBytes), MaxRecords: int(o.MaxBufferCount), InFlight: int(o.InflightWindow),
 		RecordTTL: time.Duration(o.RequestTTL), ResumeInterval: time.Duration(o.ResumeInterval),

@@ -32,6 +32,7 @@ type actionDefinition struct {
 	PayloadTemplate string            `yaml:"payload_template" doc:"Template of the data. Default: all columns as JSON."`
 	Payload         string            `yaml:"payload" doc:"The same as payload_template."`
 	Attributes      map[string]string `yaml:"attributes" doc:"Templates of further named parts, such as headers."`
+	Dialect         dialect           `yaml:"template_dialect" doc:"bridge, or republish for the templates of EMQX's republish action; see docs/templates.md. Default bridge."`
 	BestEffort      bool              `yaml:"best_effort" doc:"The message is acknowledged without waiting for this record. Default false."`
 	UndefinedKey    keyPolicy         `yaml:"undefined_key" doc:"What to do when the key has a placeholder without a value: error (the message fails), constant (it reads \"undefined\", as in EMQX), random or topic (a key made of the topic). Default error."`
 }
@@ -46,6 +47,14 @@ var keyPolicies = map[string]keyPolicy{
 
 // UnmarshalText reads a name.
 func (p *keyPolicy) UnmarshalText(text []byte) error { return choice(p, text, keyPolicies) }
+
+// dialect is template.Dialect by name.
+type dialect template.Dialect
+
+var dialects = map[string]dialect{"bridge": dialect(template.Bridge), "republish": dialect(template.Republish)}
+
+// UnmarshalText reads a name.
+func (t *dialect) UnmarshalText(text []byte) error { return choice(t, text, dialects) }
 
 func (r *ruleDefinition) enabled() bool { return r.Enable == nil || *r.Enable }
 
@@ -78,7 +87,7 @@ func first(list []synonym) string {
 func (a *actionDefinition) action(sink string) rule.Action {
 	return rule.Action{
 		Sink: sink, Dest: first(a.places()), Key: first(a.keys()), HashKey: a.ExplicitHashKey,
-		Data: first(a.payloads()), Attrs: a.Attributes,
+		Data: first(a.payloads()), Attrs: a.Attributes, Dialect: template.Dialect(a.Dialect),
 		Optional: a.BestEffort, UndefinedKey: rule.KeyPolicy(a.UndefinedKey),
 	}
 }
@@ -95,18 +104,18 @@ func (d *decoder) checkAction(a *actionDefinition, n ast.Node, path string) {
 				d.addf(child(n, s.name), path+"."+s.name, "is the same option as %s; give one of them", given)
 			default:
 				given = s.name
-				d.checkTemplate(n, path, s.name, s.text)
+				d.checkTemplate(a, n, path, s.name, s.text)
 			}
 		}
 	}
-	d.checkTemplate(n, path, "explicit_hash_key", a.ExplicitHashKey)
+	d.checkTemplate(a, n, path, "explicit_hash_key", a.ExplicitHashKey)
 	for _, name := range sortedKeys(a.Attributes) {
-		d.checkTemplate(n, path, "attributes."+name, a.Attributes[name])
+		d.checkTemplate(a, n, path, "attributes."+name, a.Attributes[name])
 	}
 }
 
-func (d *decoder) checkTemplate(n ast.Node, path, field, text string) {
-	if _, err := template.Compile(text); err != nil {
+func (d *decoder) checkTemplate(a *actionDefinition, n ast.Node, path, field, text string) {
+	if _, err := template.CompileWith(text, template.Options{Dialect: template.Dialect(a.Dialect)}); err != nil {
 		d.add(child(n, field), path+"."+field, err)
 	}
 }

@@ -126,6 +126,7 @@ func typeSchema(t reflect.Type) object {
 func (*onFull) choices() []string      { return sortedKeys(onFullNames) }
 func (*bufferMode) choices() []string  { return sortedKeys(bufferModes) }
 func (*keyPolicy) choices() []string   { return sortedKeys(keyPolicies) }
+func (*dialect) choices() []string     { return sortedKeys(dialects) }
 func (*ordering) choices() []string    { return sortedKeys(orderings) }
 func (*compression) choices() []string { return sortedKeys(compressions) }
 func (*fileFormat) choices() []string  { return sortedKeys(fileFormats) }

@@ -94,6 +94,7 @@ type mqttSink struct {
 	KeepAlive   Duration   `yaml:"keepalive" doc:"Interval of pings. Default 30s."`
 	Concurrency Count      `yaml:"concurrency" doc:"Messages of different keys that are published at once. Default 64."`
 	Timeout     Duration   `yaml:"request_timeout" doc:"Of one message. Default 10s."`
+	Unmarked    bool       `yaml:"unmarked" doc:"Leave out the user property by which a rule knows what it published itself. Default false."`
 	TLS         tlsOptions `yaml:"ssl" doc:"For mqtts and wss."`
 }
 
@@ -121,9 +122,15 @@ func (m *mqttSink) Sink(c Context) (bridge.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return republish.New(republish.Config{
-		Publisher: publisher, Concurrency: int(m.Concurrency), Timeout: time.Duration(m.Timeout),
-	})
+	return republish.New(m.sink(publisher))
+}
+
+func (m *mqttSink) sink(p republish.Publisher) republish.Config {
+	return republish.Config{Publisher: p, Concurrency: int(m.Concurrency), Timeout: time.Duration(m.Timeout), Unmarked: m.Unmarked}
+}
+
+func (o *tlsOptions) given() bool {
+	return o.CACertFile != "" || o.CertFile != "" || o.KeyFile != "" || o.ServerName != "" || len(o.ALPN) > 0
 }
 
 // client returns the configuration of a client with these files.

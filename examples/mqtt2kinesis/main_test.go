@@ -181,6 +181,40 @@ func TestRun(t *testing.T) {
 	require.Contains(t, log.String(), "draining")
 }
 
+// With -watch a new definition, and a new secret, are seen without a signal.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, out, secret := filepath.Join(dir, "bridge.yaml"), filepath.Join(dir, "out"), filepath.Join(dir, "secret")
+	write(t, secret, "1")
+	write(t, path, definition("mqtt://"+freeAddr(t), out, "${file:"+secret+"} ${payload}"))
+	var log output
+	p := &program{lookup: os.LookupEnv, stdout: io.Discard, stderr: &log}
+	ctx, stop := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	go func() { code <- p.run(ctx, []string{"run", "-config", path, "-watch", "10ms"}) }()
+	count := func(n int, text string) {
+		t.Helper()
+		eventually(t, text, func() bool { return strings.Count(log.String(), text) == n })
+	}
+	count(1, "bridge is ready")
+	replace(t, secret, "2")
+	count(1, "changed rules.r (actions)")
+	require.NoError(t, os.Remove(secret))
+	count(1, "the definition is wrong; everything stays as it was")
+	replace(t, secret, "3")
+	count(2, "changed rules.r (actions)")
+	stop()
+	require.Equal(t, 0, <-code, log.String())
+}
+
+// replace changes a file at once, as tools that mount secrets do.
+func replace(t *testing.T, path, text string) {
+	t.Helper()
+	write(t, path+".new", text)
+	require.NoError(t, os.Rename(path+".new", path))
+}
+
 func publish(t *testing.T, broker, payload string) {
 	t.Helper()
 	c, err := republish.NewClient(republish.ClientConfig{Brokers: []string{broker}})

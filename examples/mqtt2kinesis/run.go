@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +24,8 @@ type daemon struct {
 	watch  time.Duration
 	hup    <-chan os.Signal
 
-	text []byte // of the file when it was last loaded
-	def  *config.Definition
+	files map[string]string // what was read when the definition was last loaded, by path
+	def   *config.Definition
 }
 
 // newEngine makes the engine of all rules.
@@ -38,7 +37,7 @@ func newEngine() (*rule.Engine, error) {
 func (p *program) runDefinition(ctx context.Context, args []string) error {
 	f := p.flags("run", "-config FILE [-watch 5s] [-listen 127.0.0.1:8080]")
 	path := f.String("config", "", "`file` of the definition, YAML or JSON")
-	watch := f.Duration("watch", 0, "how often to look whether the file has changed (default: load it again on SIGHUP only)")
+	watch := f.Duration("watch", 0, "how often to look whether the file, or one that ${file:…} names, has changed (default: load it again on SIGHUP only)")
 	listen := f.String("listen", "", "`address` for /livez, /readyz, /metrics, /stats and /console/ (default none)")
 	if err := p.parse(f, args, 0); err != nil {
 		return err
@@ -73,11 +72,12 @@ func (d *daemon) load() (*config.Definition, error) {
 	if d.path == "" {
 		return nil, errors.New("-config is missing: name the file of the definition")
 	}
-	text, err := os.ReadFile(d.path)
+	d.files = map[string]string{}
+	d.opts.ReadFile = d.readFile
+	text, err := d.readFile(d.path)
 	if err != nil {
 		return nil, err
 	}
-	d.text = text
 	def, err := config.Parse(d.path, text, d.opts)
 	if err != nil {
 		return nil, err
@@ -86,6 +86,24 @@ func (d *daemon) load() (*config.Definition, error) {
 		d.log.Warn(w.Error())
 	}
 	return def, nil
+}
+
+// readFile reads a file and remembers what was in it.
+func (d *daemon) readFile(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	d.files[path] = string(text)
+	return text, err
+}
+
+// changed tells whether the file of the definition or one of its secrets is not
+// what it was when it was loaded.
+func (d *daemon) changed() bool {
+	for path, before := range d.files {
+		if text, _ := os.ReadFile(path); string(text) != before {
+			return true
+		}
+	}
+	return false
 }
 
 // pipeline runs the definition until ctx is done, or until the definition has
@@ -151,7 +169,7 @@ func (d *daemon) follow(ctx context.Context, p *bridge.Pipeline) (restart bool) 
 			return false
 		case <-d.hup:
 		case <-tick:
-			if text, err := os.ReadFile(d.path); err != nil || bytes.Equal(text, d.text) {
+			if !d.changed() {
 				continue
 			}
 		}
