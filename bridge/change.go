@@ -101,8 +101,9 @@ func (t *table) with(name string, e *ruleEntry) *table {
 	return &table{rules: rules, index: index, sinks: t.sinks}
 }
 
-// SetRule adds a rule or replaces the one of that name, whose counters go on.
-// Every message is seen by the old rule or by the new one.
+// SetRule adds a rule or replaces the one of that name, whose counters go on; if
+// that was switched off, the new one is, too. Every message is seen by the old
+// rule or by the new one.
 func (p *Pipeline) SetRule(name string, r Rule) error {
 	if r == nil {
 		return fmt.Errorf("rule %q is nil", name)
@@ -117,10 +118,13 @@ func (p *Pipeline) SetRule(name string, r Rule) error {
 	}
 	t := p.table.Load()
 	var counters *ruleCounters
-	if old := t.rules[name]; old != nil {
+	old := t.rules[name]
+	if old != nil {
 		counters = old.ruleCounters
 	}
-	p.replace(t.with(name, p.newRule(name, r, counters)))
+	e := p.newRule(name, r, counters)
+	e.enabled = old == nil || old.enabled
+	p.replace(t.with(name, e))
 	return nil
 }
 
@@ -163,10 +167,11 @@ func (p *Pipeline) changeRule(name string, change func(*ruleEntry) *ruleEntry) e
 	return nil
 }
 
-// SetSink adds a sink or replaces the one of that name. It opens the new sink,
-// switches over, and then returns when the old one has written what was queued
-// for it and is closed; until then the new one waits, so that order is kept. If
-// ctx ends before, the switch has happened and the rest goes on by itself.
+// SetSink adds a sink or replaces the one of that name; if that was switched off,
+// the new one is, too. It opens the new sink, switches over, and then returns when
+// the old one has written what was queued for it and is closed; until then the new
+// one waits, so that order is kept. If ctx ends before, the switch has happened and
+// the rest goes on by itself.
 func (p *Pipeline) SetSink(ctx context.Context, name string, s Sink, cfg QueueConfig) error {
 	if s == nil {
 		return fmt.Errorf("sink %q is nil", name)
@@ -186,7 +191,10 @@ func (p *Pipeline) SetSink(ctx context.Context, name string, s Sink, cfg QueueCo
 		}
 		q := newQueue(name, s, cfg, p.env)
 		q.fallback = sinks[cfg.Fallback]
-		q.paused = sinks[name] != nil
+		if old := sinks[name]; old != nil {
+			q.paused = true
+			q.disabled.Store(old.disabled.Load())
+		}
 		sinks[name] = q
 		return nil
 	})
@@ -271,6 +279,8 @@ func (p *Pipeline) retire(before *table, old, fresh *queue) error {
 // (and counted by their rules), which settles their part of the message; what is
 // queued already is written.
 func (p *Pipeline) EnableSink(name string, on bool) error {
+	p.mu.Lock() // SetSink must not replace it meanwhile
+	defer p.mu.Unlock()
 	q := p.table.Load().sinks[name]
 	if q == nil {
 		return fmt.Errorf("there is no sink %q", name)
