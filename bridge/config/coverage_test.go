@@ -145,9 +145,9 @@ func shown(cfg any) string {
 			}
 		case reflect.Func:
 			fmt.Fprintf(&b, "%v ", v.IsNil())
-			if f, ok := v.Interface().(func(context.Context) ([]byte, error)); ok && f != nil {
-				data, err := f(context.Background()) // of enhanced authentication
-				fmt.Fprintf(&b, "%s %v ", data, err)
+			if t := v.Type(); !v.IsNil() && t.NumIn() == 1 && t.In(0) == reflect.TypeFor[context.Context]() {
+				data := v.Call([]reflect.Value{reflect.ValueOf(context.Background())})[0] // of enhanced authentication
+				fmt.Fprintf(&b, "%v ", data.Interface())
 			}
 		default:
 			fmt.Fprintf(&b, "%v ", v)

@@ -202,8 +202,13 @@ func decodeTyped[D any](d *decoder, p *part[D], kind string, types map[string]fu
 			rest.Values = append(rest.Values, e)
 		}
 	}
-	if typ == nil {
+	if typ == nil || typ.Type() == ast.NullType {
 		d.addf(p.key, p.path, "type is missing; there are %s", strings.Join(sortedKeys(types), ", "))
+		for _, e := range rest.Values {
+			if hint := didYouMean(keyOf(e), []string{"type"}); hint != "" {
+				d.addf(e.Key, p.path+"."+keyOf(e), "unknown key%s", hint)
+			}
+		}
 		return
 	}
 	name, _ := textOf(typ)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +35,11 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	if v < 0 || n < 0 {
 		return fmt.Errorf("%q is negative", s)
 	}
-	*d = Duration(v + time.Duration(n)*24*time.Hour)
+	whole := time.Duration(n) * 24 * time.Hour
+	if v > math.MaxInt64-whole {
+		return fmt.Errorf("%q is longer than 292 years", s)
+	}
+	*d = Duration(v + whole)
 	return nil
 }
 
