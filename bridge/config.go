@@ -40,6 +40,8 @@ type Config struct {
 	// ReadBatch is the highest number of messages taken from a source at
 	// once. Default 256.
 	ReadBatch int
+	// Tracer follows messages; see Tracer. Default: nobody does.
+	Tracer Tracer
 	// Workers is how many goroutines per source evaluate rules; records
 	// reach the sinks in the order of the messages' receipt whatever the
 	// number. Default GOMAXPROCS.

@@ -21,10 +21,12 @@ func (q *queue) fail(failed []failure) {
 		}
 		switch {
 		case errors.Is(f.err, ErrDrainTimeout):
+			n.endTrace(Abandoned, f.err)
 			n.delivery.Done(f.err) // unacknowledged; the broker keeps it
 		case q.fallback != nil && !n.dead:
 			q.deadLetter(n, f.err)
 		default:
+			n.endTrace(outcomeOf(f.err), f.err)
 			n.delivery.Done(nil)
 		}
 		n.delivery = Delivery{}
@@ -64,6 +66,10 @@ func (q *queue) deadLetter(n *node, err error) {
 	)
 	rec.Attempt = 0
 	it := item{rec: &rec, payload: n.payload(), delivery: n.delivery, received: n.received, now: q.env.now(), dead: true}
+	if it.trace = n.trace(); it.trace != nil {
+		it.trace.Fallback(f.name, err)
+		n.setTrace(nil)
+	}
 	f.mu.Lock()
 	for f.successor != nil {
 		next := f.successor

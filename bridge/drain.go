@@ -61,6 +61,7 @@ func (q *queue) purge(list []settlement) []settlement {
 			q.unlink(l, n)
 			q.stats.Dropped.Stopped++
 			list = append(list, settlement{n.delivery, ErrDrainTimeout})
+			n.endTrace(Abandoned, ErrDrainTimeout)
 		}
 	}
 	return list

@@ -37,6 +37,7 @@ type node struct {
 type extra struct {
 	attrs   []Attr
 	payload []byte // the message's, kept when a fallback may want it
+	trace   RecordTrace
 }
 
 const absent = -1
@@ -135,6 +136,29 @@ func (n *node) payload() []byte {
 		return nil
 	}
 	return n.extra.payload
+}
+
+// trace is who follows the record, nil for nearly all.
+func (n *node) trace() RecordTrace {
+	if n.extra == nil {
+		return nil
+	}
+	return n.extra.trace
+}
+
+func (n *node) setTrace(t RecordTrace) {
+	if n.extra == nil {
+		n.extra = new(extra)
+	}
+	n.extra.trace = t
+}
+
+// endTrace tells who follows the record, if anybody does, how it ended.
+func (n *node) endTrace(o Outcome, err error) {
+	if n.extra != nil && n.extra.trace != nil {
+		n.extra.trace.End(o, err)
+		n.extra.trace = nil
+	}
 }
 
 // size is Record.Size of the record that the node holds.

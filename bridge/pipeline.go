@@ -18,7 +18,8 @@ type Pipeline struct {
 	feeds []*feed
 	stop  context.CancelFunc // of env.ctx
 
-	table atomic.Pointer[table]
+	table   atomic.Pointer[table]
+	tracing atomic.Pointer[tracing] // nil when nobody follows messages
 
 	mu      sync.Mutex // guards changes of the table, and what follows
 	state   runState
@@ -62,6 +63,9 @@ func New(cfg Config) (*Pipeline, error) {
 		t.rules[name] = p.newRule(name, r, nil)
 	}
 	p.table.Store(t.build())
+	if cfg.Tracer != nil {
+		p.tracing.Store(&tracing{tracer: cfg.Tracer})
+	}
 	return p, nil
 }
 

@@ -108,6 +108,7 @@ type item struct {
 	payload  []byte // of the message
 	delivery Delivery
 	rule     *ruleEntry
+	trace    RecordTrace
 	received time.Duration
 	now      time.Duration
 	dead     bool
@@ -121,6 +122,9 @@ func (q *queue) add(it *item, failed []failure) []failure {
 	n := q.pool.get(it.rec, it.payload, q.fallback != nil && !it.dead)
 	n.delivery, n.rule, n.dead = it.delivery, it.rule, it.dead
 	n.received, n.queued = it.received, it.now
+	if it.trace != nil {
+		n.setTrace(it.trace)
+	}
 	failed, ok := q.makeRoom(n, failed)
 	q.stats.Matched++ // only now: a record that waits for room is in no other counter
 	if !ok {

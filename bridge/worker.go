@@ -67,6 +67,10 @@ type worker struct {
 	// behind a rule that panicked.
 	count, msg, rule int
 	first            int // record of the message
+
+	tracing   *tracing     // nil when nobody follows messages
+	trace     messageTrace // of the message
+	ruleTrace RuleTrace    // of the rule, if the message is followed
 }
 
 // entry is what the pipeline knows of a record beside the record.
@@ -75,6 +79,7 @@ type entry struct {
 	rule     *ruleEntry
 	msg      int
 	delivery Delivery
+	trace    RecordTrace // nil for nearly all
 }
 
 // run works until the source has ended or ctx is done.
@@ -142,6 +147,7 @@ func (f *feed) pass() {
 // evaluate applies the rules to the first n messages.
 func (w *worker) evaluate(n int) {
 	w.count, w.msg, w.rule, w.first = n, 0, 0, 0
+	w.tracing = w.p.tracing.Load()
 	for w.msg < n {
 		w.applyRules()
 	}
@@ -165,7 +171,11 @@ func (w *worker) applyRules() {
 			}
 			r := rules[w.rule]
 			w.discard(before)
-			w.ruleFailed(r, fmt.Errorf("rule %q panicked: %v", r.name, p), debug.Stack())
+			err := fmt.Errorf("rule %q panicked: %v", r.name, p)
+			w.ruleFailed(r, err, debug.Stack())
+			if w.trace != nil {
+				w.ruleTraced(before, err)
+			}
 			w.rule++
 		}
 	}()
@@ -174,6 +184,9 @@ func (w *worker) applyRules() {
 		rules := w.routes.rules(m)
 		if len(rules) == 0 {
 			w.feed.unmatched.Add(1)
+		}
+		if w.tracing != nil && w.rule == 0 {
+			w.trace = w.tracing.trace(m, rules)
 		}
 		for ; w.rule < len(rules); w.rule++ {
 			before = len(w.out.Records)
@@ -187,7 +200,12 @@ func (w *worker) applyRules() {
 func (w *worker) apply(r *ruleEntry, m *Message, before int) {
 	c := &r.cells[w.id]
 	c.matched.Add(1)
-	err := r.rule.Apply(&w.out, m)
+	var err error
+	if w.trace == nil {
+		err = r.rule.Apply(&w.out, m)
+	} else {
+		err = w.applyTraced(r, m)
+	}
 	if err == nil {
 		err = w.enter(r, before)
 	}
@@ -201,6 +219,9 @@ func (w *worker) apply(r *ruleEntry, m *Message, before int) {
 	default:
 		c.passed.Add(1)
 		c.actions.Add(uint64(made))
+	}
+	if w.trace != nil {
+		w.ruleTraced(before, err)
 	}
 }
 
@@ -255,6 +276,9 @@ func (w *worker) ruleFailed(r *ruleEntry, err error, stack []byte) {
 
 // address shares the message's delivery among the records made from it.
 func (w *worker) address(m *Message) {
+	if w.trace != nil {
+		w.recordsTraced(m)
+	}
 	needed := 0
 	for i := w.first; i < len(w.out.Records); i++ {
 		if !w.out.Records[i].Optional {
@@ -287,6 +311,9 @@ func (w *worker) queue() {
 			}
 			if q.disabled.Load() {
 				e.rule.discarded.Add(1)
+				if e.trace != nil {
+					e.trace.End(Discarded, nil)
+				}
 				e.delivery.Done(nil)
 				continue
 			}
@@ -294,6 +321,7 @@ func (w *worker) queue() {
 			// Field by field: a literal is made elsewhere and copied, and
 			// the processor stalls on reading what it has just written.
 			it.rec, it.payload, it.delivery, it.rule = &w.out.Records[i], m.Payload, e.delivery, e.rule
+			it.trace = e.trace
 			it.received = now
 			if !m.Received.IsZero() {
 				it.received = m.Received.Sub(w.env.start)

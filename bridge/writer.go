@@ -18,6 +18,7 @@ type writer struct {
 	failed []failure
 	settle []settlement
 	bytes  int
+	traced bool // somebody follows one of the records
 }
 
 // run is what a batch holds of one lane: records first to first+count-1. The
@@ -62,6 +63,9 @@ func (q *queue) write() {
 		sent := q.env.now()
 		err := q.send(w)
 		permanent := q.classify(w, err)
+		if w.traced {
+			q.wrote(w, sent)
+		}
 		q.fail(permanent)
 
 		q.mu.Lock()
@@ -153,6 +157,7 @@ func (q *queue) take(w *writer, l *lane, now time.Duration) {
 			q.limits.LaneBytes > 0 && bytes+size > q.limits.LaneBytes) || !q.fitsRecord(w, n) {
 			break
 		}
+		w.traced = w.traced || n.trace() != nil
 		w.nodes = append(w.nodes, n)
 		w.batch.Records = append(w.batch.Records, Record{})
 		n.record(&w.batch.Records[len(w.nodes)-1], l.id)

@@ -119,6 +119,9 @@ func (r *Rule) Each(m *bridge.Message, yield func(*Row) error) error {
 // emitRecords makes the records of the run's row.
 func emitRecords(r *run) error {
 	for _, a := range r.actions {
+		if r.see != nil {
+			a.seeTemplates(r)
+		}
 		if err := a.record(r, r.out); err != nil {
 			return err
 		}

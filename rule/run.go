@@ -31,6 +31,7 @@ type run struct {
 	// What the rows go to, when they become records.
 	out     *bridge.Batch
 	actions []*action
+	see     func(bridge.Step) // told each step; nil for nearly all messages
 
 	dests map[string]string // names of destinations already seen
 	names []string          // for rows with columns that only the message knows
@@ -78,10 +79,16 @@ func (r *run) evaluate(emit func(*run) error) (outcome, error) {
 	if err := r.assign(p.fields, p.clause); err != nil {
 		return failed, err
 	}
+	if r.see != nil {
+		r.seeFields(p.clause, p.fields)
+	}
 	if p.where != nil {
 		ok, err := p.where.test(r)
 		if err != nil {
 			return failed, p.failCond("WHERE", p.stmt.Where, err)
+		}
+		if r.see != nil {
+			r.seeCond("WHERE", p.where, p.stmt.Where, ok)
 		}
 		if !ok {
 			return filtered, nil
@@ -93,6 +100,9 @@ func (r *run) evaluate(emit func(*run) error) (outcome, error) {
 	items, err := r.items()
 	if err != nil {
 		return failed, err
+	}
+	if r.see != nil {
+		r.seeItems(items)
 	}
 	return r.each(items, emit)
 }
@@ -112,6 +122,9 @@ func (r *run) finish(emit func(*run) error) (outcome, error) {
 		return failed, r.prog.fault(r.prog.clause, err)
 	}
 	r.row.shape = &r.prog.row
+	if r.see != nil {
+		r.seeRow()
+	}
 	if err := emit(r); err != nil {
 		return failed, err
 	}
@@ -140,10 +153,16 @@ func (r *run) each(items []value.Value, emit func(*run) error) (outcome, error) 
 	for _, item := range items {
 		r.item = item
 		r.docs[docItem].state = unread
+		if r.see != nil {
+			r.seeItem(item)
+		}
 		if p.incase != nil {
 			ok, err := p.incase.test(r)
 			if err != nil {
 				return failed, p.failCond("INCASE", p.stmt.InCase, err)
+			}
+			if r.see != nil {
+				r.seeCond("INCASE", p.incase, p.stmt.InCase, ok)
 			}
 			if !ok {
 				continue
@@ -153,6 +172,9 @@ func (r *run) each(items []value.Value, emit func(*run) error) (outcome, error) 
 			clear(r.frames[frameDo])
 			if err := r.assign(p.do, "DO"); err != nil {
 				return failed, err
+			}
+			if r.see != nil {
+				r.seeFields("DO", p.do)
 			}
 		}
 		if _, err := r.finish(emit); err != nil {

@@ -1,0 +1,105 @@
+package rule
+
+import (
+	"fmt"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/sqlparse"
+	"github.com/sluiceio/sluice/internal/value"
+	"github.com/sluiceio/sluice/template"
+)
+
+var _ bridge.Stepper = (*Rule)(nil)
+
+// ApplySteps is Apply, and calls see with the columns of the event, with what each
+// clause gave, with each row and with each rendered template, in the order in
+// which they are evaluated. To explain why a condition does not hold, its operands
+// are evaluated again.
+func (r *Rule) ApplySteps(out *bridge.Batch, m *bridge.Message, see func(bridge.Step)) error {
+	state := r.prog.get()
+	state.begin(m)
+	state.out, state.actions, state.see = out, r.actions, see
+	columns := rowShape{}
+	columns.addEvent()
+	columns.sort()
+	see(bridge.Step{Name: "columns", Result: string((&Row{state, &columns}).AppendJSON(nil))})
+	_, err := state.evaluate(emitRecords)
+	state.out, state.actions, state.see = nil, nil, nil
+	r.prog.release(state)
+	return err
+}
+
+// seeFields tells what the fields of a clause are, but for columns of the event,
+// which are taken as they are.
+func (r *run) seeFields(clause string, list []assignment) {
+	for i := range list {
+		a := &list[i]
+		if i > 0 && a.field == list[i-1].field {
+			continue // the same value, once more in the place that it came from
+		}
+		v := r.frames[a.frame][a.slot]
+		if a.postponed != nil {
+			v, _ = r.at(a.postponed) // that it can be read has been seen before
+		}
+		text := sqlparse.Format(a.field.Expr)
+		if a.field.As != nil {
+			text += " AS " + a.field.As.String()
+		}
+		r.see(bridge.Step{Name: clause, Text: text, Result: string(shown(v))})
+	}
+}
+
+// shown is a value as JSON.
+func shown(v value.Value) []byte {
+	if v.IsUndefined() {
+		return []byte("undefined")
+	}
+	return value.AppendJSON(nil, v)
+}
+
+// seeCond tells what came of a condition.
+func (r *run) seeCond(clause string, c cond, x sqlparse.Expr, ok bool) {
+	result := "true"
+	if !ok {
+		result = whyFalse(r, c, x)
+	}
+	r.see(bridge.Step{Name: clause, Text: sqlparse.Format(x), Result: result})
+}
+
+// seeItems tells how many items FOREACH goes over.
+func (r *run) seeItems(items []value.Value) {
+	result := fmt.Sprintf("%d items", len(items))
+	if len(items) == 0 {
+		result = r.prog.whyEmpty(r)
+	}
+	r.see(bridge.Step{Name: "FOREACH", Result: result})
+}
+
+// seeItem tells which item comes next.
+func (r *run) seeItem(item value.Value) {
+	r.see(bridge.Step{Name: "item", Result: string(shown(item))})
+}
+
+// seeRow tells the row.
+func (r *run) seeRow() {
+	r.see(bridge.Step{Name: "row", Result: string(r.row.AppendJSON(nil))})
+}
+
+// seeTemplates tells what the templates of an action gave.
+func (a *action) seeTemplates(r *run) {
+	see := func(field, text string, t *template.Template) {
+		if text != "" {
+			r.see(bridge.Step{Name: field, Text: text, Result: string(t.Append(nil, (*boundRow)(&r.row)))})
+		}
+	}
+	if a.Sink != "" {
+		r.see(bridge.Step{Name: "action", Result: fmt.Sprintf("sink %q", a.Sink)})
+	}
+	see("dest", a.Dest, a.dest)
+	see("key", a.Key, a.key)
+	see("hash key", a.Action.HashKey, a.hashKey)
+	see("data", a.Data, a.data)
+	for _, t := range a.attrs {
+		see("attribute "+t.name, a.Attrs[t.name], t.value)
+	}
+}
