@@ -32,6 +32,7 @@ type mqttSource struct {
 	BackoffMax     Duration       `yaml:"backoff_max" doc:"Longest wait between two attempts to connect. Default 30s."`
 	BufferQoS0     Count          `yaml:"buffer_qos0" doc:"Messages with QoS 0 that wait in memory; what comes beyond is dropped and counted. Default 65536."`
 	BufferBytes    Size           `yaml:"buffer_bytes" doc:"Payloads that wait in memory before the socket is read no further. Default 64MB."`
+	FollowHosts    Texts          `yaml:"follow_hosts" doc:"Hosts to go to, with the credentials, when the broker names them in its place: node2.example.com, *.example.com. Default: none."`
 	Proxy          string         `yaml:"proxy" doc:"URL of a proxy: http, https or socks5."`
 	TLS            tlsOptions     `yaml:"ssl" field:"TLS" doc:"For mqtts and wss."`
 
@@ -107,7 +108,7 @@ func (m *mqttSource) config(c Context) mqtt.Config {
 		ReceiveMaximum: int(m.ReceiveMaximum), KeepAlive: orNegative(m.KeepAlive), Connections: int(m.Connections),
 		ConnectTimeout: time.Duration(m.ConnectTimeout), StartTimeout: time.Duration(m.StartTimeout),
 		MaxPacketSize: int(m.MaxPacketSize), BackoffMin: time.Duration(m.BackoffMin), BackoffMax: time.Duration(m.BackoffMax),
-		BufferQoS0: int(m.BufferQoS0), BufferBytes: int(m.BufferBytes), Proxy: m.Proxy,
+		BufferQoS0: int(m.BufferQoS0), BufferBytes: int(m.BufferBytes), Proxy: m.Proxy, FollowHosts: m.FollowHosts,
 		CAFile: m.TLS.CACertFile, CertFile: m.TLS.CertFile, KeyFile: m.TLS.KeyFile, Logger: c.Logger,
 	}
 	if m.TLS.ServerName != "" || len(m.TLS.ALPN) > 0 {
@@ -147,7 +148,7 @@ func (m *mqttSource) setExtras(cfg *mqtt.Config) {
 		cfg.Will = &mqtt.Will{Topic: w.Topic, Payload: []byte(w.Payload), QoS: byte(w.QoS), Retain: w.Retain, Delay: time.Duration(w.Delay)}
 	}
 	if a := m.Auth; a != nil {
-		cfg.Auth = &mqtt.Auth{Method: a.Method, Start: func(context.Context) ([]byte, error) { return []byte(a.Data), nil }}
+		cfg.Auth = &mqtt.Auth{Method: a.Method, Begin: func(context.Context) (mqtt.Exchange, error) { return mqtt.Token(a.Data), nil }}
 	}
 }
 

@@ -3,6 +3,7 @@ package mqttfake
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -15,6 +16,11 @@ import (
 
 // Options script a Broker. The zero value is a well-behaved broker.
 type Options struct {
+	// Authenticate takes a step of an enhanced authentication with the data
+	// that the client sent: it returns the data to send and the reason code
+	// 0x18 to go on, 0 when it is content, or 0x80 and above to refuse. Nil
+	// ignores authentication methods.
+	Authenticate func(clientID string, data []byte) (answer []byte, code byte)
 	// Connect answers CONNECT; nil accepts. The broker sets SessionPresent.
 	Connect func(*packets.Connect) *packets.Connack
 	// Hook is asked about every packet after CONNACK, in either direction.
@@ -23,6 +29,9 @@ type Options struct {
 	IgnoreWindow bool
 	// MaxInflight limits the receive maximum of clients; 0 means no limit.
 	MaxInflight int
+	// Unsuback returns the reason code for giving up a subscription; nil grants
+	// it.
+	Unsuback func(filter string) byte
 	// Suback returns the reason code for a subscription; nil grants what is
 	// asked for.
 	Suback func(filter string, qos byte) byte
@@ -198,18 +207,25 @@ func (b *Broker) Cut() {
 	}
 }
 
-// Disconnect sends DISCONNECT with a reason code to every client and closes the
-// connections.
-func (b *Broker) Disconnect(code byte) {
+// Disconnect sends DISCONNECT with a reason code, and a server reference if it is not
+// empty, to every client and closes the connections.
+func (b *Broker) Disconnect(code byte, reference string) {
 	b.mu.Lock()
-	conns := make([]*conn, 0, len(b.conns))
-	for c := range b.conns {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(b.conns))
 	b.mu.Unlock()
 	for _, c := range conns {
-		_ = c.write(packets.DISCONNECT, &packets.Disconnect{ReasonCode: code, Properties: &packets.Properties{}})
+		_ = c.write(packets.DISCONNECT, &packets.Disconnect{ReasonCode: code, Properties: &packets.Properties{ServerReference: reference}})
 		c.close()
+	}
+}
+
+// Send sends a packet to every client.
+func (b *Broker) Send(kind byte, content packets.Packet) {
+	b.mu.Lock()
+	conns := slices.Collect(maps.Keys(b.conns))
+	b.mu.Unlock()
+	for _, c := range conns {
+		_ = c.write(kind, content)
 	}
 }
 

@@ -91,6 +91,9 @@ func (c *conn) connect() bool {
 		_, _ = (&packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: packets.CONNACK}, Content: ca}).WriteTo(c.nc)
 		return false
 	}
+	if b.opts.Authenticate != nil && cp.Properties.AuthMethod != "" && !c.authenticate(cp, ca) {
+		return false
+	}
 	if cp.ClientID == "" {
 		cp.ClientID = "assigned"
 		ca.Properties.AssignedClientID = cp.ClientID
@@ -189,6 +192,10 @@ func (c *conn) handle(p *packets.ControlPacket) bool {
 	switch p := p.Content.(type) {
 	case *packets.Subscribe:
 		return c.subscribe(p)
+	case *packets.Unsubscribe:
+		return c.unsubscribe(p)
+	case *packets.Auth:
+		return c.reauthenticate(p)
 	case *packets.Puback:
 		c.acknowledge(p.PacketID, 1)
 	case *packets.Pubrec:
@@ -226,6 +233,27 @@ func (c *conn) subscribe(p *packets.Subscribe) bool {
 	}
 	b.mu.Unlock()
 	return c.emit(&packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: packets.SUBACK}, Content: ack})
+}
+
+func (c *conn) unsubscribe(p *packets.Unsubscribe) bool {
+	b := c.broker
+	ack := &packets.Unsuback{PacketID: p.PacketID, Properties: &packets.Properties{}}
+	b.mu.Lock()
+	for _, f := range p.Topics {
+		code := byte(packets.UnsubackSuccess)
+		if _, ok := c.session.subs[f]; !ok {
+			code = packets.UnsubackNoSubscriptionFound
+		}
+		if b.opts.Unsuback != nil {
+			code = b.opts.Unsuback(f)
+		}
+		if code < 0x80 {
+			delete(c.session.subs, f)
+		}
+		ack.Reasons = append(ack.Reasons, code)
+	}
+	b.mu.Unlock()
+	return c.emit(&packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: packets.UNSUBACK}, Content: ack})
 }
 
 // acknowledge takes PUBACK or PUBREC and reports whether it was in order.

@@ -97,6 +97,14 @@ type Config struct {
 	// Filters are the subscriptions, at least one.
 	Filters []Subscription
 
+	// FollowHosts are the hosts that the source goes to, with its credentials,
+	// when a broker names them as it turns the source away ("use another
+	// server", "server moved"): "node2.example.com", or "*.example.com" for
+	// every host below. Scheme and path stay. The configured brokers are tried
+	// again as soon as that broker cannot be connected to. Default none: what
+	// the broker names is reported and not followed.
+	FollowHosts []string
+
 	// KeepAlive is the longest silence on the connection before the broker is
 	// asked whether it is still there; without an answer in the same time the
 	// connection is given up. Whole seconds, at most 65,535 s; negative turns
@@ -185,16 +193,6 @@ type Will struct {
 	Topic   string
 }
 
-// Auth is enhanced authentication (MQTT 5.0, section 4.12).
-type Auth struct {
-	// Method is the authentication method that the broker knows.
-	Method string
-	// Start returns the data to send with CONNECT; nil means none.
-	Start func(ctx context.Context) ([]byte, error)
-	// Continue answers the broker's challenge; nil answers with no data.
-	Continue func(challenge []byte) ([]byte, error)
-}
-
 const (
 	minBackoff            = 500 * time.Millisecond
 	maxBackoff            = 30 * time.Second
@@ -262,7 +260,7 @@ func (c Config) Validate() error {
 		_, err := parseProxy(c.Proxy)
 		p.check(err == nil, "Proxy: %v", err)
 	}
-	p.check(c.Auth == nil || c.Auth.Method != "", "Auth: Method is missing")
+	p.check(c.Auth == nil || c.Auth.Method != "" && c.Auth.Begin != nil, "Auth: Method and Begin are needed together")
 	if w := c.Will; w != nil {
 		err := topic.ValidateName(w.Topic)
 		p.check(err == nil, "Will.Topic: %v", err)
@@ -279,14 +277,21 @@ func (c Config) validateBrokers(p *problems) {
 		_, err := parseBroker(b)
 		p.check(err == nil, "Brokers[%d]: %v", i, err)
 	}
+	for i, h := range c.FollowHosts {
+		err := validateHost(h)
+		p.check(err == nil, "FollowHosts[%d]: %v", i, err)
+	}
 }
 
 func (c Config) validateFilters(p *problems) {
 	p.check(len(c.Filters) > 0, "Filters: at least one topic filter is needed")
 	own, shared := 0, false
+	seen := map[string]bool{}
 	for i, s := range c.Filters {
 		err := topic.ValidateFilter(s.Filter)
 		p.check(err == nil, "Filters[%d]: %v", i, err)
+		p.check(!seen[s.Filter], "Filters[%d]: %q is there already", i, s.Filter)
+		seen[s.Filter] = true
 		p.check(s.QoS <= 2, "Filters[%d].QoS: %d is not 0, 1 or 2", i, s.QoS)
 		p.check(s.RetainHandling <= 2, "Filters[%d].RetainHandling: %d is not 0, 1 or 2", i, s.RetainHandling)
 		p.check(s.ID >= 0 && s.ID <= maxPacketSize, "Filters[%d].ID: %d is not in 1 to 268435455", i, s.ID)
@@ -302,23 +307,6 @@ func (c Config) validateFilters(p *problems) {
 }
 
 func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") }
-
-// subscriptions returns the filters of connection i.
-func (c Config) subscriptions(i int) []Subscription {
-	var subs []Subscription
-	own := 0
-	for _, s := range c.Filters {
-		if isShared(s.Filter) {
-			subs = append(subs, s)
-			continue
-		}
-		if own%c.Connections == i {
-			subs = append(subs, s)
-		}
-		own++
-	}
-	return subs
-}
 
 // clientID returns the client id of connection i.
 func (c Config) clientID(i int) string {

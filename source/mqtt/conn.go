@@ -36,9 +36,10 @@ type conn struct {
 	lastRead    atomic.Int64 // unix nanoseconds; the end of a pause counts
 	lastMessage atomic.Int64 // likewise, of PUBLISH packets alone; 0 before the first
 	lastWrite   atomic.Int64
-	paused      atomic.Bool // reading waits for room in the window or the inbox
-	onPause     func()      // told when a pause begins
-	graceful    atomic.Bool // Close writes what is left first
+	paused      atomic.Bool                            // reading waits for room in the window or the inbox
+	onPause     func()                                 // told when a pause begins
+	consent     func(*conn, *packets.Properties) error // told when the broker is content with us
+	graceful    atomic.Bool                            // Close writes what is left first
 
 	cause   atomic.Pointer[error] // why we closed it
 	dead    func()                // closes done, once
@@ -60,6 +61,7 @@ type receiver interface {
 const (
 	typeConnack = 2
 	typePublish = 3
+	typeAuth    = 15
 )
 
 // flushTimeout bounds the writing of the last acknowledgements and of
@@ -125,8 +127,8 @@ func (c *conn) next() error {
 		c.frames.lent = true
 		return nil
 	}
-	if kind == typeConnack {
-		if err := c.sawConnack(frame); err != nil {
+	if kind == typeConnack || kind == typeAuth {
+		if err := c.sawAnswer(kind, frame); err != nil {
 			return err
 		}
 	}
@@ -135,21 +137,36 @@ func (c *conn) next() error {
 	return nil
 }
 
-// sawConnack notes the broker's answer to CONNECT, of which autopaho passes on
-// little.
-func (c *conn) sawConnack(frame []byte) error {
-	if len(frame) == 4 { // without property length: MQTT 3
+// sawAnswer looks at CONNACK and AUTH, of which paho and autopaho pass on little.
+func (c *conn) sawAnswer(kind byte, frame []byte) error {
+	if kind == typeConnack && len(frame) == 4 { // without property length: MQTT 3
 		return errOldBroker
 	}
 	p, err := packets.ReadPacket(bytes.NewReader(frame))
 	if err != nil {
-		return fmt.Errorf("%w: CONNACK: %w", errMalformed, err)
+		return fmt.Errorf("%w: %w", errMalformed, err)
 	}
-	c.connack = p.Content.(*packets.Connack)
+	switch p := p.Content.(type) {
+	case *packets.Connack:
+		c.connack = p
+		if p.ReasonCode == packets.ConnackSuccess {
+			return c.consent(c, p.Properties)
+		}
+	case *packets.Auth:
+		if p.ReasonCode == packets.AuthSuccess {
+			return c.consent(c, p.Properties)
+		}
+	}
 	return nil
 }
 
-func (c *conn) Write(p []byte) (int, error) { return c.outbox.Write(p) }
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.outbox.Write(p)
+	if err != nil {
+		err = c.reason(err)
+	}
+	return n, err
+}
 
 func (c *conn) readRaw(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
@@ -230,10 +247,10 @@ func (c *conn) heard() time.Time {
 	return time.Unix(0, c.lastRead.Load())
 }
 
-// untilSilent returns a context that ends with errNoSuback when the broker has sent
-// no message for limit. An answer may stand behind any number of messages, so time
+// untilSilent returns a context that ends with the cause silent when the broker has
+// sent no message for limit, or with the connection. An answer may stand behind any number of messages, so time
 // does not count while they come in, nor while they wait because reading is paused.
-func (c *conn) untilSilent(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+func (c *conn) untilSilent(ctx context.Context, limit time.Duration, silent error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	begin := time.Now()
 	silence := func() time.Duration {
@@ -246,11 +263,14 @@ func (c *conn) untilSilent(ctx context.Context, limit time.Duration) (context.Co
 		for left := limit; left > 0; left = limit - silence() {
 			select {
 			case <-time.After(left):
+			case <-c.done:
+				cancel(c.reason(net.ErrClosed))
+				return
 			case <-ctx.Done():
 				return
 			}
 		}
-		cancel(errNoSuback)
+		cancel(silent)
 	}()
 	return ctx, func() { cancel(nil) }
 }

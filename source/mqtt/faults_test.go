@@ -443,7 +443,7 @@ func TestEnhancedAuthentication(t *testing.T) {
 		return &packets.Connack{Properties: &packets.Properties{AuthMethod: "M"}}
 	}}
 	change := func(c *Config) {
-		c.Auth = &Auth{Method: "M", Start: func(context.Context) ([]byte, error) { return []byte("hello"), nil }}
+		c.Auth = &Auth{Method: "M", Begin: func(context.Context) (Exchange, error) { return Token("hello"), nil }}
 		c.Will = &Will{Topic: "gone", Payload: []byte("x"), Delay: time.Minute}
 		c.UserProperties = []bridge.UserProperty{{Key: "k", Value: "v"}}
 		c.Username, c.Password = "u", "p"

@@ -3,18 +3,14 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
-	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 )
 
@@ -23,7 +19,6 @@ import (
 type link struct {
 	cfg     *Config
 	brokers []*url.URL
-	subs    []Subscription
 	log     *slog.Logger
 	dialer  dialer
 	session *session
@@ -35,8 +30,13 @@ type link struct {
 	manager *autopaho.ConnectionManager
 	work    sync.WaitGroup
 
-	mu     sync.Mutex
-	status status
+	mu       sync.Mutex
+	status   status
+	subs     subscriptions
+	exchange Exchange // an authentication that is under way
+	target   *url.URL // what is connected to, or being connected to
+	redirect *url.URL // where a broker has sent us; nil: the configured brokers
+	hops     int      // redirects in a row
 }
 
 // status is what is known about a link.
@@ -52,18 +52,17 @@ type status struct {
 	down       context.CancelFunc
 
 	everUp    bool
-	confirmed bool // the broker's session holds our subscriptions
-	failures  int  // attempts failed since the last success
-	permanent int  // of them in a row, permanently
-	flaps     int  // connections in a row that did not last
+	failures  int // attempts failed since the last success
+	permanent int // of them in a row, permanently
+	flaps     int // connections in a row that did not last
 }
 
 // stable is how long a connection has to last to count as a success.
 const stable = 10 * time.Second
 
-func newLink(cfg *Config, i int, in *inbox, counts *counters, changed func()) *link {
+func newLink(cfg *Config, i int, subs []Subscription, in *inbox, counts *counters, changed func()) *link {
 	l := &link{
-		cfg: cfg, subs: cfg.subscriptions(i), dialer: dialer{cfg}, counts: counts, changed: changed,
+		cfg: cfg, subs: newSubscriptions(subs), dialer: dialer{cfg}, counts: counts, changed: changed,
 		status: status{clientID: cfg.clientID(i), since: time.Now()},
 	}
 	l.log = cfg.Logger.With("source", "mqtt", "client_id", l.status.clientID)
@@ -93,7 +92,7 @@ func (l *link) start() error {
 		OnConnectError:                l.connectFailed,
 		ClientConfig: paho.ClientConfig{
 			Session:            l.session,
-			AuthHandler:        authenticator{l.cfg.Auth, l},
+			AuthHandler:        authenticator{l},
 			PingHandler:        pinger{},
 			PacketTimeout:      math.MaxInt64, // conn.untilSilent and autopaho's ConnectTimeout bound the waits
 			OnServerDisconnect: l.serverDisconnect,
@@ -109,116 +108,6 @@ func (l *link) start() error {
 	return err
 }
 
-// backoff is the wait before an attempt to connect. Connections that do not last
-// count as failed attempts, so that two clients with the same client id do not
-// take the session from each other without pause.
-func (l *link) backoff(attempt int) time.Duration {
-	l.mu.Lock()
-	n, first := attempt+l.status.flaps, !l.status.everUp
-	l.mu.Unlock()
-	if n == 0 {
-		if first {
-			return 0
-		}
-		return rand.N(l.cfg.BackoffMin/4 + 1)
-	}
-	return l.pause(n)
-}
-
-// pause is the n-th wait in a row, from 1.
-func (l *link) pause(n int) time.Duration {
-	d := l.cfg.BackoffMax
-	if n < 32 && l.cfg.BackoffMin<<(n-1) > 0 {
-		d = min(d, l.cfg.BackoffMin<<(n-1))
-	}
-	return d - rand.N(d/2+1)
-}
-
-func (l *link) dial(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.ConnectTimeout)
-	defer cancel()
-	raw, err := l.dialer.dial(ctx, u)
-	if err != nil {
-		return nil, err
-	}
-	c := newConn(raw, l.cfg.MaxPacketSize, l.session, l.changed)
-	l.mu.Lock()
-	l.status.conn = c
-	l.mu.Unlock()
-	return c, nil
-}
-
-// connectPacket completes CONNECT; autopaho calls it before it dials.
-func (l *link) connectPacket(cp *paho.Connect, u *url.URL) (*paho.Connect, error) {
-	ctx, cancel := context.WithTimeout(l.ctx, l.cfg.ConnectTimeout)
-	defer cancel()
-	l.mu.Lock()
-	l.status.broker = u.Redacted()
-	l.status.conn = nil
-	cp.ClientID = l.status.clientID
-	l.mu.Unlock()
-	user, password := l.cfg.Username, []byte(l.cfg.Password)
-	if l.cfg.Credentials != nil {
-		var err error
-		if user, password, err = l.cfg.Credentials(ctx); err != nil {
-			return nil, &fieldError{"Credentials", err}
-		}
-	}
-	cp.Username, cp.UsernameFlag = user, user != ""
-	cp.Password, cp.PasswordFlag = password, len(password) > 0
-	window := uint16(l.cfg.ReceiveMaximum)
-	expiry := uint32(max(l.cfg.SessionExpiry, 0) / time.Second)
-	cp.Properties = &paho.ConnectProperties{
-		ReceiveMaximum: &window, SessionExpiryInterval: &expiry, RequestProblemInfo: true,
-	}
-	if l.cfg.MaxPacketSize < maxPacketSize {
-		size := uint32(l.cfg.MaxPacketSize)
-		cp.Properties.MaximumPacketSize = &size
-	}
-	for _, p := range l.cfg.UserProperties {
-		cp.Properties.User.Add(p.Key, p.Value)
-	}
-	l.addWill(cp)
-	return cp, l.addAuth(ctx, cp)
-}
-
-func (l *link) addWill(cp *paho.Connect) {
-	w := l.cfg.Will
-	if w == nil {
-		return
-	}
-	delay := uint32(w.Delay / time.Second)
-	cp.WillMessage = &paho.WillMessage{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain}
-	cp.WillProperties = &paho.WillProperties{WillDelayInterval: &delay}
-}
-
-func (l *link) addAuth(ctx context.Context, cp *paho.Connect) error {
-	a := l.cfg.Auth
-	if a == nil {
-		return nil
-	}
-	cp.Properties.AuthMethod = a.Method
-	if a.Start == nil {
-		return nil
-	}
-	data, err := a.Start(ctx)
-	if err != nil {
-		return &fieldError{"Auth.Start", err}
-	}
-	cp.Properties.AuthData = data
-	return nil
-}
-
-// disconnectPacket ends the session if nobody can come back to it.
-func (l *link) disconnectPacket() *paho.Disconnect {
-	d := &paho.Disconnect{}
-	if l.cfg.ClientID == "" && l.cfg.SessionExpiry > 0 {
-		var zero uint32
-		d.Properties = &paho.DisconnectProperties{SessionExpiryInterval: &zero}
-	}
-	return d
-}
-
 // up is called when the broker has accepted the connection.
 func (l *link) up(manager *autopaho.ConnectionManager, ca *paho.Connack) {
 	ctx, cancel := context.WithCancel(l.ctx)
@@ -231,19 +120,19 @@ func (l *link) up(manager *autopaho.ConnectionManager, ca *paho.Connack) {
 	}
 	c := st.conn
 	st.permanent = 0 // what other brokers have refused
+	l.hops = 0
 	st.resumed = ca.SessionPresent
-	st.confirmed = st.confirmed && ca.SessionPresent
-	keep := st.confirmed
-	st.subscribed = keep
-	if keep {
+	if !ca.SessionPresent {
+		l.subs.made = 0
+		clear(l.subs.have)
+	}
+	if st.subscribed = l.subs.confirmed(); st.subscribed {
 		st.failures = 0
 	}
 	l.mu.Unlock()
 	l.logUp(ca, first)
 	l.changed()
-	if !keep {
-		l.work.Go(func() { l.subscribe(ctx, manager, c) })
-	}
+	l.work.Go(func() { l.keepSubscribed(ctx, manager, c) })
 }
 
 func (l *link) logUp(ca *paho.Connack, first bool) {
@@ -287,8 +176,16 @@ func (l *link) gone() bool {
 func (l *link) connectFailed(err error) {
 	st := l.snapshot()
 	var refused *autopaho.ConnackError
+	l.mu.Lock()
+	l.redirect = nil
+	l.mu.Unlock()
 	if errors.As(err, &refused) && st.conn != nil && st.conn.connack != nil {
-		l.trouble(connectRefused(st.broker, st.conn.connack))
+		ca := st.conn.connack
+		e := connectRefused(st.broker, ca)
+		if ca.Properties != nil {
+			e = l.refer(ca.ReasonCode, ca.Properties.ServerReference, e)
+		}
+		l.trouble(e)
 		return
 	}
 	// autopaho's own text repeats the URL.
@@ -306,7 +203,7 @@ func (l *link) serverDisconnect(d *paho.Disconnect) {
 	if d.Properties != nil {
 		detail, server = d.Properties.ReasonString, d.Properties.ServerReference
 	}
-	l.trouble(disconnected(l.snapshot().broker, d.ReasonCode, detail, server))
+	l.trouble(l.refer(d.ReasonCode, server, disconnected(l.snapshot().broker, d.ReasonCode, detail, server)))
 }
 
 // trouble notes and logs an error.
@@ -317,7 +214,9 @@ func (l *link) trouble(err *Error) {
 	l.mu.Lock()
 	st := &l.status
 	st.lastErr = err
-	st.failures++
+	if !errors.Is(err, errReferred) {
+		st.failures++
+	}
 	if err.Permanent {
 		st.permanent++
 	} else {
@@ -387,9 +286,11 @@ func (l *link) check() error {
 }
 
 func (l *link) stats() ConnectionStats {
-	st := l.snapshot()
+	l.mu.Lock()
+	st, made := l.status, l.subs.confirmed()
+	l.mu.Unlock()
 	cs := ConnectionStats{
-		Broker: st.broker, ClientID: st.clientID, Connected: st.connected, Subscribed: st.subscribed,
+		Broker: st.broker, ClientID: st.clientID, Connected: st.connected, Subscribed: st.subscribed && made,
 		Since: st.since, LastError: st.lastErr, Window: l.cfg.ReceiveMaximum,
 	}
 	if st.conn != nil && st.connected {
@@ -398,33 +299,3 @@ func (l *link) stats() ConnectionStats {
 	}
 	return cs
 }
-
-// authenticator answers the broker's part of enhanced authentication. paho needs one
-// even without, because a broker may ask unasked.
-type authenticator struct {
-	auth *Auth
-	link *link
-}
-
-var errAuth = errors.New("the broker asks for an authentication that is not configured (Auth)")
-
-// Authenticate answers a challenge.
-func (a authenticator) Authenticate(challenge *paho.Auth) *paho.Auth {
-	answer := &paho.Auth{ReasonCode: packets.AuthContinueAuthentication, Properties: &paho.AuthProperties{}}
-	err := errAuth
-	if a.auth != nil {
-		answer.Properties.AuthMethod, err = a.auth.Method, nil
-		if a.auth.Continue != nil {
-			answer.Properties.AuthData, err = a.auth.Continue(challenge.Properties.AuthData)
-		}
-	}
-	if err != nil {
-		if c := a.link.snapshot().conn; c != nil {
-			c.refuse(packets.DisconnectNotAuthorized, fmt.Errorf("Auth: %w", err))
-		}
-	}
-	return answer
-}
-
-// Authenticated does nothing: that the connection is up says as much.
-func (authenticator) Authenticated() {}

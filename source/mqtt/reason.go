@@ -123,6 +123,13 @@ func subscribeRefused(broker, filter string, code byte, detail string) *Error {
 	}
 }
 
+func unsubscribeRefused(broker, filter string, code byte) *Error {
+	return &Error{
+		Broker: broker, Filter: filter, Code: code, Permanent: code == 0x80 || strings.IndexByte(passing, code) < 0,
+		text: fmt.Sprintf("refused to end the subscription to %q: %s", filter, reasonText(code, "", "")),
+	}
+}
+
 func disconnected(broker string, code byte, detail, server string) *Error {
 	e := &Error{Broker: broker, Code: code, text: "closed the connection: " + reasonText(code, detail, server)}
 	if code == packets.DisconnectSessionTakenOver {

@@ -94,16 +94,24 @@ func (s *session) ConnectionLost(dp *packets.Disconnect) error {
 // before anything is settled.
 func (s *session) Ack(*packets.Publish) error { return nil }
 
-// receive takes QoS 0 and 1 messages off the stream. It implements receiver.
+// receive takes messages off the stream. It implements receiver.
 func (s *session) receive(c *conn, flags byte, body []byte) bool {
-	if !s.fast || flags>>1&3 > 1 || c.win == nil {
+	if !s.fast || c.win == nil {
 		return false
 	}
 	p, ok := decodePublish(flags, body, s.topics)
 	if !ok {
 		return false
 	}
-	s.batch = append(s.batch, item{publish: p, received: c.readAt})
+	it := item{publish: p, received: c.readAt}
+	if p.qos == 2 {
+		s.flush(c)
+		if !c.isDone() { // or it would overtake what flush has dropped
+			_ = s.receive2(c, c.win, it) // fails with the connection
+		}
+		return true
+	}
+	s.batch = append(s.batch, it)
 	if len(s.batch) == batchSize {
 		s.flush(c)
 	}

@@ -41,8 +41,8 @@ func New(cfg Config) (*Source, error) {
 	}
 	s := &Source{cfg: cfg.withDefaults(), change: make(chan struct{}), end: make(chan struct{})}
 	s.inbox = newInbox(s.cfg.BufferBytes, s.cfg.BufferQoS0)
-	for i := range s.cfg.Connections {
-		s.links = append(s.links, newLink(&s.cfg, i, s.inbox, &s.counts, s.changed))
+	for i, subs := range s.cfg.divide(nil) {
+		s.links = append(s.links, newLink(&s.cfg, i, subs, s.inbox, &s.counts, s.changed))
 	}
 	return s, nil
 }
@@ -63,7 +63,7 @@ func (s *Source) Open(ctx context.Context) error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	err := s.awaitLinks(ctx)
+	err := s.await(ctx, func(l *link) (bool, error) { return l.opened(s.cfg.StartTimeout > 0) })
 	if err != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 		defer cancel()
@@ -72,7 +72,10 @@ func (s *Source) Open(ctx context.Context) error {
 	return err
 }
 
-var errStart = errors.New("start timeout")
+var (
+	errStart  = errors.New("start timeout")
+	errNoAuth = errors.New("mqtt: Reauthenticate needs Config.Auth")
+)
 
 func (s *Source) start() error {
 	s.mu.Lock()
@@ -92,20 +95,19 @@ func (s *Source) start() error {
 	return nil
 }
 
-// awaitLinks waits until every link is subscribed, waits for Read, or has had its
-// attempt.
-func (s *Source) awaitLinks(ctx context.Context) error {
+// await waits until every link is done, as the function says, or one has an error.
+func (s *Source) await(ctx context.Context, done func(*link) (bool, error)) error {
 	for {
 		s.mu.Lock()
 		change := s.change
 		s.mu.Unlock()
 		settled := true
 		for _, l := range s.links {
-			done, err := l.opened(s.cfg.StartTimeout > 0)
+			ok, err := done(l)
 			if err != nil {
 				return err
 			}
-			settled = settled && done
+			settled = settled && ok
 		}
 		if settled {
 			return nil
@@ -168,6 +170,23 @@ func (s *Source) Read(ctx context.Context, dst []bridge.Message) (int, error) {
 			return 0, ctx.Err()
 		}
 	}
+}
+
+// Reauthenticate authenticates again on every connection that is up, for credentials
+// that expire while a connection lasts (MQTT 5.0, section 4.12.1), and waits for the
+// broker's answers. A broker that refuses ends the connection; the source then makes a
+// new one, with a new authentication.
+func (s *Source) Reauthenticate(ctx context.Context) error {
+	if s.cfg.Auth == nil {
+		return errNoAuth
+	}
+	errs := make([]error, len(s.links))
+	var wg sync.WaitGroup
+	for i, l := range s.links {
+		wg.Go(func() { errs[i] = l.reauthenticate(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // Close sends the acknowledgements that are due and disconnects. The sessions
