@@ -192,7 +192,7 @@ func (p *Pipeline) SetSink(ctx context.Context, name string, s Sink, cfg QueueCo
 		q := newQueue(name, s, cfg, p.env)
 		q.fallback = sinks[cfg.Fallback]
 		if old := sinks[name]; old != nil {
-			q.paused = true
+			q.paused, q.turn = true, make(chan struct{})
 			q.disabled.Store(old.disabled.Load())
 		}
 		sinks[name] = q
@@ -258,6 +258,9 @@ func (p *Pipeline) swapSink(name string, change func(map[string]*queue) error) (
 // successor begin.
 func (p *Pipeline) retire(before *table, old, fresh *queue) error {
 	<-before.gone
+	if old.turn != nil {
+		<-old.turn // with nothing queued it would be done before its predecessor is
+	}
 	old.mu.Lock()
 	old.successor = fresh // dead letters of other sinks go there from now on
 	old.mu.Unlock()
@@ -269,6 +272,7 @@ func (p *Pipeline) retire(before *table, old, fresh *queue) error {
 	if fresh != nil {
 		fresh.mu.Lock()
 		fresh.paused = false
+		close(fresh.turn)
 		fresh.wake()
 		fresh.mu.Unlock()
 	}

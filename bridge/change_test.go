@@ -79,6 +79,45 @@ func TestHotChange(t *testing.T) {
 	})
 }
 
+// TestReplacedTwice replaces a sink that hangs, and its successor before that has
+// got anything: the third must wait for the first.
+func TestReplacedTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		src, second, third := new(bridgetest.Source), new(bridgetest.Sink), new(bridgetest.Sink)
+		first := &bridgetest.Sink{Before: func(context.Context, *bridge.Batch) error {
+			<-release
+			return nil
+		}}
+		p, err := bridge.New(bridge.Config{
+			Sources: map[string]bridge.Source{"mem": src},
+			Rules:   map[string]bridge.Rule{"all": keyed("#")},
+			Sinks:   map[string]bridge.Sink{"mem": first},
+			Logger:  quiet,
+		})
+		require.NoError(t, err)
+		done := make(chan error)
+		go func() { done <- p.Run(t.Context()) }()
+		src.Publish(message("k", 1))
+		synctest.Wait()
+		for _, s := range []*bridgetest.Sink{second, third} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			require.ErrorIs(t, p.SetSink(ctx, "mem", s, bridge.QueueConfig{}), context.DeadlineExceeded)
+			cancel()
+		}
+		src.Publish(message("k", 2))
+		src.End()
+		synctest.Wait()
+		require.Empty(t, third.Records(), "what was received before is not stored yet")
+		close(release)
+		require.NoError(t, <-done)
+		require.Len(t, first.Records(), 1)
+		require.Len(t, third.Records(), 1)
+		require.True(t, second.Closed())
+	})
+}
+
 func TestEnableAndRemoveRule(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -54,11 +54,12 @@ type queue struct {
 	alarmAt                time.Duration
 	alarmSet               bool
 
-	paused    bool   // until a predecessor has drained
-	successor *queue // set once this queue takes nothing more
-	draining  bool   // do not wait for batches to fill
-	aborted   bool   // give up everything
-	closed    bool   // writers end
+	paused    bool          // until its predecessor has drained
+	turn      chan struct{} // closed when that is so; nil without a predecessor
+	successor *queue        // set once this queue takes nothing more
+	draining  bool          // do not wait for batches to fill
+	aborted   bool          // give up everything
+	closed    bool          // writers end
 	done      sync.WaitGroup
 	empty     chan struct{} // closed when there is nothing left to do; nil if nobody waits
 }
