@@ -47,6 +47,14 @@ var modulesOf = map[string][]string{
 		"github.com/rs/xid",
 		"golang.org/x/crypto", // bcrypt, for users files
 	},
+	"source/broker/boltstore": {
+		"github.com/gorilla/websocket",
+		"github.com/mochi-mqtt/server/v2",
+		"github.com/rs/xid",
+		"go.etcd.io/bbolt",
+		"golang.org/x/crypto",
+		"golang.org/x/sys",
+	},
 	"sink/kinesis": {
 		"github.com/aws/aws-sdk-go-v2",
 		"github.com/aws/smithy-go",

@@ -157,10 +157,14 @@ func (e *ackEntry) encode(dst []byte, version byte) []byte {
 	return appendAck(dst, kind, e.id, e.reason, version)
 }
 
-// appendAck appends a PUBACK, PUBREC or PUBCOMP packet.
+// appendAck appends a PUBACK, PUBREC, PUBREL or PUBCOMP packet.
 func appendAck(dst []byte, kind byte, id uint16, reason, version byte) []byte {
-	if reason == packets.CodeSuccess.Code || version < 5 {
-		return append(dst, kind<<4, 2, byte(id>>8), byte(id))
+	header := kind << 4
+	if kind == packets.Pubrel {
+		header |= 2 // MQTT 5.0, section 3.6.1
 	}
-	return append(dst, kind<<4, 3, byte(id>>8), byte(id), reason)
+	if reason == packets.CodeSuccess.Code || version < 5 {
+		return append(dst, header, 2, byte(id>>8), byte(id))
+	}
+	return append(dst, header, 3, byte(id>>8), byte(id), reason)
 }

@@ -58,6 +58,15 @@ type Config struct {
 	// wait. Defaults 64 MiB and 10,000.
 	QueueBytes    int
 	QueueMessages int
+
+	// ReadPublished hands messages of Publish out by Read, too, so that rules
+	// apply to them.
+	ReadPublished bool
+
+	// Store keeps sessions with their subscriptions and messages, and retained
+	// messages, across restarts; nil keeps them in memory only. It is closed
+	// with the source. See package boltstore.
+	Store Store
 }
 
 // Listener is an address to accept connections on.
@@ -97,14 +106,17 @@ type Limits struct {
 	// SessionExpiry is the longest time that the session of a client that
 	// is not connected is kept. Default 24 hours.
 	SessionExpiry time.Duration
-	// SubscriberQueue is how many messages may wait to be written to a
-	// subscriber, and SubscriberInflight how many QoS 1 and 2 messages may
-	// wait for its acknowledgement, while it is connected or not. Beyond
-	// that its messages are dropped, as "$events/message/delivery_dropped"
-	// tells. Each place in the queue takes 8 bytes of every connection.
-	// Defaults 512 and 8,192; at most 65,535.
+	// SubscriberQueue is how many QoS 0 messages may wait to be written to a
+	// connected subscriber, and SubscriberInflight how many QoS 1 and 2
+	// messages may wait to be written or for the subscriber's
+	// acknowledgement, while it is connected or not. Beyond that its
+	// messages are dropped, as "$events/message/delivery_dropped" tells.
+	// Defaults 1,000 and 8,192; at most 65,535.
 	SubscriberQueue    int
 	SubscriberInflight int
+	// TopicAliases is how many topic aliases a client with MQTT 5 may set.
+	// Default 32, at most 65,535.
+	TopicAliases int
 	// WriteTimeout is how long a write to a client may take before it is
 	// disconnected. Default 30 s.
 	WriteTimeout time.Duration
@@ -150,6 +162,7 @@ func (c Config) Validate() error {
 	notBetween("Limits.ReceiveMaximum", l.ReceiveMaximum, 0, math.MaxUint16)
 	notBetween("Limits.SubscriberQueue", l.SubscriberQueue, 0, math.MaxUint16)
 	notBetween("Limits.SubscriberInflight", l.SubscriberInflight, 0, math.MaxUint16)
+	notBetween("Limits.TopicAliases", l.TopicAliases, 0, math.MaxUint16)
 	if !(l.MessageRate >= 0) || math.IsInf(l.MessageRate, 1) {
 		bad("Limits.MessageRate", "%v is not a rate", l.MessageRate)
 	}
@@ -178,8 +191,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&l.PacketBytes, 1<<20)
 	setDefault(&l.ReceiveMaximum, 1024)
 	setDefault(&l.SessionExpiry, 24*time.Hour)
-	setDefault(&l.SubscriberQueue, 512)
+	setDefault(&l.SubscriberQueue, 1000)
 	setDefault(&l.SubscriberInflight, 8192)
+	setDefault(&l.TopicAliases, 32)
 	setDefault(&l.WriteTimeout, 30*time.Second)
 	return c
 }

@@ -22,23 +22,32 @@ type conn struct {
 	close    sync.Once
 
 	connected atomic.Bool // it has a session
+	hurried   atomic.Bool // see hurry
+	closed    atomic.Bool
+
+	established bool // guarded by the session's outbox: it may be sent messages
 
 	// Set while the client connects, before anything else uses them.
 	client   Client
 	server   *mqtt.Client // the server's idea of the client
-	inject   *mqtt.Client // publishes for the client; see publish.go
 	session  *session
 	limiter  limiter
-	connect  packets.Packet // without the password
-	at       time.Time      // when the session was established
+	connect  *packets.Packet // without the password; nil when no event tells of it
+	at       time.Time       // when the session was established
 	will     *packets.Packet
 	willWait time.Duration
+	window   int           // the client's receive maximum
+	expiry   time.Duration // how long the session outlives the connection
 
-	requestID  uint16             // of the SUBSCRIBE or UNSUBSCRIBE packet at hand
-	disconnect packets.Properties // of the client's DISCONNECT packet
+	disconnect *packets.Properties // of the client's DISCONNECT packet; nil if there was none
+	present    bool                // the session was there before
+	left       bool                // the session has been told
+	emptyWill  bool                // the will has no payload
+	aliases    map[uint16]string   // topics by the alias that the client set
 
-	wmu sync.Mutex // one write at a time
-	out outbound   // guarded by wmu
+	wmu    sync.Mutex // one write at a time
+	corked bool       // writes gather in gather
+	gather []byte
 
 	acks ackWindow
 }
@@ -47,37 +56,52 @@ type conn struct {
 // Writes have a limit of their own.
 func (c *conn) SetDeadline(t time.Time) error { return c.Conn.SetReadDeadline(t) }
 
-// Write writes packets of the server, as far as the client's window lets them.
+// Write implements net.Conn for packets of the server.
 func (c *conn) Write(p []byte) (int, error) {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	if err := c.writeLocked(c.out.admit(p)); err != nil {
+	if err := c.write(p); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// write writes packets of our own.
 func (c *conn) write(p []byte) error {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	return c.writeLocked(p)
+	if !c.corked {
+		return c.writeLocked(p)
+	}
+	const enough = 16 << 10
+	if c.gather = append(c.gather, p...); len(c.gather) < enough {
+		return nil
+	}
+	return c.flushLocked()
 }
 
-// released tells that the client has acknowledged a message, and writes those
-// that waited for it.
-func (c *conn) released() {
+// cork makes writes wait for uncork, so that small packets share one.
+func (c *conn) cork() {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	// A failed write closes the connection; the reader sees it.
-	_ = c.writeLocked(c.out.release())
+	c.corked = true
+}
+
+func (c *conn) uncork() error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	c.corked = false
+	return c.flushLocked()
+}
+
+func (c *conn) flushLocked() error {
+	p := c.gather
+	c.gather = nil
+	return c.writeLocked(p)
 }
 
 func (c *conn) writeLocked(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if err := c.SetWriteDeadline(time.Now().Add(c.writeFor)); err != nil {
+	if err := c.SetWriteDeadline(c.writeBy()); err != nil {
 		return err
 	}
 	_, err := c.Conn.Write(p)
@@ -87,93 +111,30 @@ func (c *conn) writeLocked(p []byte) error {
 	return err
 }
 
+// writeBy is when a write that begins now must be done.
+func (c *conn) writeBy() time.Time {
+	if c.hurried.Load() {
+		return time.Now().Add(min(c.writeFor, time.Second))
+	}
+	return time.Now().Add(c.writeFor)
+}
+
+// hurry gives the write that is under way, and all later ones, no more than a
+// second: somebody waits for the connection's end.
+func (c *conn) hurry() {
+	c.hurried.Store(true)
+	_ = c.SetWriteDeadline(c.writeBy())
+}
+
 // Close closes the connection once.
 func (c *conn) Close() (err error) {
 	c.close.Do(func() {
+		c.closed.Store(true)
 		err = c.Conn.Close()
 		c.acks.close()
 		c.src.conns.remove(c)
 	})
 	return err
-}
-
-// outbound keeps to a subscriber's receive maximum (MQTT 5.0, section 4.9): it
-// holds QoS 1 and 2 messages back while as many are unacknowledged.
-//
-// The server has a window of its own, but messages that it holds back leave it
-// out of order and are then forgotten, until it stalls. So the server is told
-// that there is no window, and the frames are held here, in order.
-type outbound struct {
-	window int // 0 until CONNECT
-	used   int
-	held   []byte
-}
-
-// admit returns those of the packets in p that may be written now.
-func (o *outbound) admit(p []byte) []byte {
-	if o.window == 0 {
-		return p
-	}
-	var now []byte // nil while everything may be written
-	for rest := p; len(rest) > 0; {
-		n := frameLen(rest)
-		frame := rest[:n]
-		switch {
-		case !needsAck(frame):
-			if now != nil {
-				now = append(now, frame...)
-			}
-		case o.used < o.window && len(o.held) == 0:
-			o.used++
-			if now != nil {
-				now = append(now, frame...)
-			}
-		default:
-			if now == nil {
-				now = append(make([]byte, 0, len(p)), p[:len(p)-len(rest)]...)
-			}
-			o.held = append(o.held, frame...)
-		}
-		rest = rest[n:]
-	}
-	if now == nil {
-		return p
-	}
-	return now
-}
-
-// release makes room for one message and returns what may be written now.
-func (o *outbound) release() []byte {
-	o.used = max(0, o.used-1)
-	n := 0
-	for o.used < o.window && n < len(o.held) {
-		n += frameLen(o.held[n:])
-		o.used++
-	}
-	now := o.held[:n]
-	if o.held = o.held[n:]; len(o.held) == 0 {
-		o.held = nil
-	}
-	return now
-}
-
-// needsAck reports whether a packet is a PUBLISH with QoS 1 or 2.
-func needsAck(frame []byte) bool {
-	return frame[0]>>4 == packets.Publish && frame[0]&0b110 != 0
-}
-
-// frameLen is the length of the packet that p starts with; all of p when it is
-// incomplete, which the server never writes.
-func frameLen(p []byte) int {
-	length, shift := 0, 0
-	for i := 1; i < len(p) && i <= 4; i++ {
-		length |= int(p[i]&0x7f) << shift
-		shift += 7
-		if p[i] < 0x80 {
-			return min(i+1+length, len(p))
-		}
-	}
-	return len(p)
 }
 
 // conns are the connections that are open, counted by host.

@@ -1,7 +1,15 @@
 package broker
 
 import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/internal/topic"
@@ -74,19 +82,24 @@ func (s *Source) emit(k kind, c *conn, cols columns) {
 		Username: c.client.Username,
 		PeerHost: c.client.PeerHost,
 		PeerName: c.client.PeerName,
+		Received: time.Now(),
 		Columns:  cols,
-	})
+	}, true)
 }
 
-func (s *Source) emitMessage(k kind, m bridge.Message) {
+// emitMessage queues an event. Unless it may wait, it takes the room that is set
+// aside for what must not; see queue.force.
+func (s *Source) emitMessage(k kind, m bridge.Message, wait bool) {
 	m.Event = kinds[k].topic
-	m.Received = time.Now()
-	if m.Columns == nil {
-		m.Columns = columns{}
-	}
 	m.Columns["event"] = kinds[k].name
-	if s.queue.push(&m) {
+	push := s.queue.push
+	if !wait {
+		push = s.queue.force
+	}
+	if push(&m) {
 		s.counters.events.Add(1)
+	} else if !wait {
+		s.counters.lost.Add(1)
 	}
 }
 
@@ -118,7 +131,7 @@ func (s *Source) emitConnected(c *conn) {
 		"is_bridge":    false,
 		"mountpoint":   nil,
 	})
-	cols["receive_maximum"] = c.out.window
+	cols["receive_maximum"] = c.window
 	cols["client_attrs"] = map[string]any{}
 	s.emit(clientConnected, c, cols)
 }
@@ -131,8 +144,23 @@ func (s *Source) emitDisconnected(c *conn, reason string) {
 		"reason":          reason,
 		"connected_at":    millis(c.at),
 		"disconnected_at": millis(time.Now()),
-		"disconn_props":   disconnectProps(&c.disconnect),
+		"disconn_props":   disconnectProps(c.disconnect),
 		"client_attrs":    map[string]any{},
+	}))
+}
+
+// emitConnack tells of a CONNACK packet that has been sent.
+func (s *Source) emitConnack(c *conn, code byte) {
+	if !s.wants.any(clientConnack) {
+		return
+	}
+	var at any // a client that was not let in has no time
+	if !c.at.IsZero() {
+		at = millis(c.at)
+	}
+	s.emit(clientConnack, c, c.sessionColumns(columns{
+		"reason_code":  reasonName(code, c.client.ProtocolVersion),
+		"connected_at": at,
 	}))
 }
 
@@ -176,4 +204,87 @@ func (s *Source) emitCheckAuthz(c *conn, access Access, name string, allowed boo
 		"result":       result,
 		"client_attrs": map[string]any{},
 	})
+}
+
+func (s *Source) emitSubscribed(c *conn, sub *subscription, p *packets.Properties) {
+	if !s.wants.any(sessionSubscribed) {
+		return
+	}
+	s.emit(sessionSubscribed, c, columns{
+		"topic":        sub.filter,
+		"qos":          int(sub.options.Qos),
+		"sub_props":    subscribeProps(p, sub.options.Identifier),
+		"client_attrs": map[string]any{},
+	})
+}
+
+// emitUnsubscribed tells of a subscription that has ended, by the client or with
+// its session.
+func (s *Source) emitUnsubscribed(c *conn, sub *subscription, p *packets.Properties) {
+	if c == nil || !s.wants.any(sessionUnsubscribed) {
+		return
+	}
+	s.emit(sessionUnsubscribed, c, columns{
+		"topic":        sub.filter,
+		"qos":          int(sub.options.Qos),
+		"unsub_props":  userProps(p.User),
+		"client_attrs": map[string]any{},
+	})
+}
+
+// emitDelivery tells of a message on its way to a subscriber.
+func (s *Source) emitDelivery(k kind, to *session, m *outgoing, cols columns) {
+	if !s.wants.any(k) {
+		return
+	}
+	e := bridge.Message{
+		Topic:    m.TopicName,
+		Payload:  m.Payload,
+		ClientID: to.id,
+		Username: to.record.Load().Username,
+		QoS:      m.qos,
+		Retain:   m.retain,
+		Dup:      m.dup,
+		Received: m.received,
+		Props:    properties(&m.Packet),
+		Columns:  cols,
+	}
+	if c := to.owner.Load(); c != nil {
+		e.PeerHost, e.PeerName = c.client.PeerHost, c.client.PeerName
+	}
+	cols["from_clientid"] = m.Origin
+	if m.username != "" {
+		cols["from_username"] = m.username
+	}
+	s.emitMessage(k, e, !m.injected)
+}
+
+// disconnectReason says in EMQX's words why a connection ended.
+func disconnectReason(cause, err error) string {
+	var code packets.Code
+	var timeout net.Error
+	switch {
+	case errors.Is(cause, packets.CodeDisconnect):
+		return "normal"
+	case errors.Is(cause, packets.ErrSessionTakenOver):
+		return "takenover"
+	case errors.Is(cause, packets.ErrServerShuttingDown):
+		return "server_shutdown"
+	case errors.As(cause, &code) && code.Code != 0:
+		return snake(code.Reason)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "keepalive_timeout"
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "tcp_closed"
+	case errors.As(err, &code) && code.Code != 0:
+		return snake(code.Reason)
+	case err == nil:
+		return "normal"
+	default:
+		return "internal_error"
+	}
+}
+
+func snake(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, ": ", "_"), " ", "_")
 }

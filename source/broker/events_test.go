@@ -193,7 +193,7 @@ func TestSessionAndMessageEvents(t *testing.T) {
 	require.NoError(t, err)
 	m = readEvent(t, src, "$events/session/unsubscribed")
 	require.Equal(t, map[string]any{
-		"event": "session.unsubscribed", "topic": "a/+", "qos": 0,
+		"event": "session.unsubscribed", "topic": "a/+", "qos": 1,
 		"unsub_props": none, "client_attrs": map[string]any{},
 	}, m.Columns)
 	require.EqualValues(t, 5, src.Stats().Events)

@@ -92,12 +92,35 @@ func (l serverListener) Serve(establish listeners.EstablishFn) {
 		if err != nil {
 			return
 		}
-		l.src.serving.Go(func() {
-			if err := establish(l.ID(), c); err != nil {
-				l.src.log.Debug("broker connection ended", "peer", c.RemoteAddr().String(), "error", err)
-			}
-			_ = c.Close()
-		})
+		l.src.serving.Go(func() { l.src.serve(c.(*conn), func() error { return establish(l.ID(), c) }) })
+	}
+}
+
+// serve sees to a connection until its end. A packet that the server cannot digest
+// ends this connection, not the process.
+func (s *Source) serve(c *conn, establish func() error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("broker: a packet made the server panic", "client", c.client.ID, "peer", c.client.PeerName, "panic", p)
+		}
+		s.finish(c)
+	}()
+	if err := establish(); err != nil {
+		s.log.Debug("broker connection ended", "peer", c.client.PeerName, "error", err)
+	}
+}
+
+// finish cleans up behind a connection, whatever way it ended.
+func (s *Source) finish(c *conn) {
+	_ = c.Close()
+	if c.server == nil {
+		return
+	}
+	if known, ok := s.server.Clients.Get(c.client.ID); ok && known == c.server {
+		s.server.Clients.Delete(c.client.ID)
+	}
+	if c.session != nil && !c.left {
+		s.leaveSession(c)
 	}
 }
 

@@ -29,6 +29,9 @@ func connectProps(p *packets.Properties) map[string]any {
 }
 
 func disconnectProps(p *packets.Properties) map[string]any {
+	if p == nil {
+		p = new(packets.Properties)
+	}
 	m := userProps(p.User)
 	if p.SessionExpiryIntervalFlag {
 		m["Session-Expiry-Interval"] = int64(p.SessionExpiryInterval)

@@ -16,7 +16,10 @@ import (
 // connection. It runs on the goroutine that reads from the client, so that
 // waiting is back-pressure.
 func (s *Source) receive(c *conn, pk packets.Packet) error {
-	if code := pk.PublishValidate(0); code != packets.CodeSuccess {
+	if code := pk.PublishValidate(uint16(s.cfg.Limits.TopicAliases)); code != packets.CodeSuccess {
+		return s.expel(c, code)
+	}
+	if code := c.resolveAlias(&pk); code != packets.CodeSuccess {
 		return s.expel(c, code)
 	}
 	if topic.ValidateName(pk.TopicName) != nil {
@@ -97,35 +100,66 @@ func (s *Source) goodbye(c *conn) error {
 	return s.expel(c, packets.ErrServerShuttingDown)
 }
 
+// resolveAlias sets the topic of a message that has an alias for it, or learns
+// the alias (MQTT 5.0, section 3.3.2.3.4).
+func (c *conn) resolveAlias(pk *packets.Packet) packets.Code {
+	alias := pk.Properties.TopicAlias
+	if alias == 0 {
+		return packets.CodeSuccess
+	}
+	pk.Properties.TopicAlias, pk.Properties.TopicAliasFlag = 0, false
+	if pk.TopicName == "" {
+		known, ok := c.aliases[alias]
+		if !ok {
+			return packets.ErrProtocolViolation
+		}
+		pk.TopicName = known
+		return packets.CodeSuccess
+	}
+	if c.aliases == nil {
+		c.aliases = make(map[uint16]string)
+	}
+	c.aliases[alias] = pk.TopicName
+	return packets.CodeSuccess
+}
+
 // enqueue queues a message, after waiting for room, and passes it on to
 // subscribers. It returns false when the source is closing.
 func (s *Source) enqueue(c *conn, pk *packets.Packet, d bridge.Delivery) bool {
 	m := message(c, pk)
-	m.Delivery = d
+	p := s.publication(c, pk)
+	p.received = m.Received
+	if s.journal == nil || pk.FixedHeader.Qos == 0 {
+		m.Delivery = d
+	} else {
+		// What subscribers will get must be stored, too.
+		m.Delivery = d.Split(2)
+	}
 	if !s.queue.push(&m) {
 		return false
 	}
 	s.counters.received.Add(1)
-	s.emitDropped(c, pk)
-	s.distribute(c, pk)
+	subscribers := s.fanOut(p)
+	if s.journal != nil && pk.FixedHeader.Qos > 0 {
+		s.journal.whenStored(m.Delivery)
+	}
+	if subscribers == 0 && s.wants.any(messageDropped) {
+		m.Delivery = bridge.Delivery{}
+		m.Columns = columns{"reason": "no_subscribers"}
+		s.emitMessage(messageDropped, m, true)
+	}
 	return true
 }
 
-// distribute passes a message on to subscribers. As what has been received is
-// none of the server's business any more, it is published by a client of our own
-// with the same id.
-func (s *Source) distribute(c *conn, pk *packets.Packet) {
-	if !pk.FixedHeader.Retain && s.subscriptions() == 0 {
-		return
+// publication makes of a PUBLISH packet what subscribers get.
+func (s *Source) publication(c *conn, pk *packets.Packet) *publication {
+	p := &publication{Packet: *pk, username: c.client.Username}
+	p.Origin, p.Created = c.client.ID, s.publishes.Add(1)
+	p.PacketID, p.FixedHeader.Dup = 0, false
+	if after := pk.Properties.MessageExpiryInterval; after > 0 {
+		p.Expiry = time.Now().Unix() + int64(after)
 	}
-	if c.inject == nil {
-		c.inject = s.server.NewClient(nil, c.client.Listener, c.client.ID, true)
-		c.inject.Properties.ProtocolVersion = c.client.ProtocolVersion
-	}
-	// It fails for invalid packets only.
-	if err := s.server.InjectPacket(c.inject, *pk); err != nil {
-		s.log.Warn("broker cannot pass a message on", "client", c.client.ID, "topic", pk.TopicName, "error", err)
-	}
+	return p
 }
 
 // expel disconnects a client with a reason.
@@ -138,6 +172,17 @@ func (s *Source) expel(c *conn, code packets.Code) error {
 // reserved reports whether a topic is not for clients to publish to.
 func reserved(name string) bool {
 	return name[0] == '$' && (topic.IsEvent(name) || strings.HasPrefix(name, "$SYS/") || strings.HasPrefix(name, "$share/"))
+}
+
+// release handles a client's PUBREL packet.
+func (s *Source) release(c *conn, id uint16) error {
+	reason := packets.CodeSuccess
+	if c.session.release(id) {
+		c.session.forgetReceived(id)
+	} else {
+		reason = packets.ErrPacketIdentifierNotFound
+	}
+	return closing(c.write(appendAck(nil, packets.Pubcomp, id, reason.Code, c.client.ProtocolVersion)))
 }
 
 // message makes the message that rules see.

@@ -44,6 +44,24 @@ func (q *queue) push(m *bridge.Message) bool {
 	if q.closed {
 		return false
 	}
+	q.add(m)
+	return true
+}
+
+// force appends m without waiting: it may use as much room again as messages from
+// outside may. Those that read the queue may be the ones that must not wait.
+func (q *queue) force(m *bridge.Message) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.n >= 2*q.maxLen || q.n > 0 && q.bytes+len(m.Payload) > 2*q.maxBytes {
+		return false
+	}
+	q.add(m)
+	return true
+}
+
+// add appends m. q.mu must be held.
+func (q *queue) add(m *bridge.Message) {
 	if q.n == len(q.ring) {
 		q.grow()
 	}
@@ -53,11 +71,10 @@ func (q *queue) push(m *bridge.Message) bool {
 	if q.n == 1 {
 		q.signal()
 	}
-	return true
 }
 
 func (q *queue) grow() {
-	ring := make([]bridge.Message, min(max(64, 2*len(q.ring)), max(q.maxLen, 1)))
+	ring := make([]bridge.Message, min(max(64, 2*len(q.ring)), max(2*q.maxLen, 1)))
 	k := copy(ring, q.ring[q.head:])
 	copy(ring[k:], q.ring[:q.head])
 	q.ring, q.head = ring, 0

@@ -2,7 +2,9 @@ package broker_test
 
 import (
 	"bufio"
+	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -91,6 +93,14 @@ func (r *raw) expectPubrec(id uint16) {
 func (r *raw) expectDisconnect(reason byte) {
 	r.t.Helper()
 	require.Equal(r.t, reason, r.expect(packets.DISCONNECT).Content.(*packets.Disconnect).ReasonCode)
+}
+
+// expectEnd reads until the connection ends.
+func (r *raw) expectEnd() {
+	r.t.Helper()
+	require.NoError(r.t, r.nc.SetReadDeadline(time.Now().Add(patience)))
+	_, err := io.Copy(io.Discard, r.r)
+	require.NotErrorIs(r.t, err, os.ErrDeadlineExceeded)
 }
 
 // pong checks that nothing else arrives before the answer to a ping.

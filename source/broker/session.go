@@ -1,17 +1,30 @@
 package broker
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/sluiceio/sluice/bridge"
 )
 
 // session is what the broker knows of a client beyond its connection: the QoS 2
-// messages that it has sent and not released. A message that is sent again after
-// a reconnect is thus not handed out twice.
+// messages that it has sent and not released, so that one that is sent again
+// after a reconnect is not handed out twice; its subscriptions; and what it is to
+// get.
 type session struct {
-	owner atomic.Pointer[conn] // the connection that has it, or had it last
+	id      string
+	number  uint64                   // names it in the store
+	journal *journal                 // nil without a store
+	subs    map[string]*subscription // by filter; guarded by subscriptions.mu
+	out     outbox
+	ended   atomic.Bool
+	owner   atomic.Pointer[conn] // the connection that has it, or had it last
+	record  atomic.Pointer[sessionRecord]
 
 	// turn is held while a message is entered and queued. When the client
 	// comes back while its old connection still waits for room in the queue,
@@ -20,6 +33,155 @@ type session struct {
 
 	mu   sync.Mutex
 	qos2 map[uint16]*received
+}
+
+// sessionRecord is what is kept of a session's last connection.
+type sessionRecord struct {
+	Username string
+	Expiry   time.Duration // after the end of the connection
+	Offline  time.Time     // since when it has no connection; zero while it has one
+}
+
+func (s *session) connected() bool { return s.record.Load().Offline.IsZero() }
+
+func (s *Source) newSession(id string) *session {
+	have := &session{id: id, journal: s.journal}
+	have.out.limits = &s.cfg.Limits
+	return have
+}
+
+// openSession gives c the client's session, a new one if it has none or wants a
+// clean start, and takes it away from another connection. It reports whether the
+// session was there.
+func (s *Source) openSession(c *conn, clean bool) (present bool) {
+	s.mu.Lock()
+	due := s.wills.take(c.client.ID, clean)
+	old := s.sessions[c.client.ID]
+	have := old
+	if old == nil || clean || !old.outlives(time.Now()) {
+		have = s.newSession(c.client.ID)
+		s.lastSession++
+		have.number = s.lastSession
+		s.sessions[c.client.ID] = have
+	}
+	var before *conn
+	if old != nil {
+		before = old.owner.Load()
+	}
+	have.record.Store(&sessionRecord{Username: c.client.Username, Expiry: c.expiry})
+	have.owner.Store(c)
+	have.out.attach(c)
+	c.session = have
+	s.mu.Unlock()
+	if before != nil && !before.closed.Load() {
+		before.hurry()
+		_ = s.server.DisconnectClient(before.server, packets.ErrSessionTakenOver)
+	}
+	if old != nil && old != have {
+		s.dropSession(old)
+	}
+	if due != nil {
+		s.sendWill(due)
+	}
+	s.saveSession(have)
+	return old == have
+}
+
+// over reports whether a session has expired.
+func (s *session) over(now time.Time) bool {
+	r := s.record.Load()
+	return !r.Offline.IsZero() && !now.Before(r.Offline.Add(r.Expiry))
+}
+
+// outlives reports whether a session goes on when another connection takes it
+// over now: one that ends with its connection does not.
+func (s *session) outlives(now time.Time) bool { return s.record.Load().Expiry > 0 && !s.over(now) }
+
+// leaveSession tells that the session's connection has ended, and ends the
+// session if it does not outlive it.
+func (s *Source) leaveSession(c *conn) {
+	have := c.session
+	c.left = true
+	have.out.detach(c)
+	s.mu.Lock()
+	if s.sessions[have.id] != have || have.owner.Load() != c {
+		s.mu.Unlock()
+		return
+	}
+	have.record.Store(&sessionRecord{Username: c.client.Username, Expiry: c.expiry, Offline: time.Now()})
+	ends := c.expiry <= 0
+	if ends {
+		delete(s.sessions, have.id)
+	}
+	s.mu.Unlock()
+	if ends {
+		s.dropSession(have)
+		return
+	}
+	s.saveSession(have)
+}
+
+// expireSessions ends the sessions whose time is over.
+func (s *Source) expireSessions(now time.Time) {
+	var over []*session
+	s.mu.Lock()
+	for id, have := range s.sessions {
+		if have.over(now) {
+			delete(s.sessions, id)
+			over = append(over, have)
+		}
+	}
+	s.mu.Unlock()
+	for _, have := range over {
+		s.dropSession(have)
+	}
+}
+
+// dropSession ends what is left of a session that is not in the list any more.
+func (s *Source) dropSession(have *session) {
+	have.ended.Store(true)
+	for _, sub := range s.subs.of(have) {
+		s.subs.remove(have, sub.filter)
+		s.emitUnsubscribed(have.owner.Load(), sub, &packets.Properties{})
+	}
+	all := have.out.discard()
+	s.forgetSession(have, all)
+	for _, m := range all {
+		if !m.released {
+			s.counters.undelivered.Add(1)
+			s.emitDelivery(deliveryDropped, have, m, columns{"reason": sessionEnded})
+		}
+	}
+}
+
+// housekeep ends what has expired, until the source is closed.
+func (s *Source) housekeep() {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			s.expireSessions(now)
+			s.expireRetained(now)
+			s.expireOutgoing(now)
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// expireOutgoing drops messages that have expired before they could be sent.
+func (s *Source) expireOutgoing(now time.Time) {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.sessions))
+	s.mu.Unlock()
+	for _, have := range all {
+		for _, m := range have.out.prune(now) {
+			s.counters.undelivered.Add(1)
+			have.forgetOutgoing(m)
+			s.emitDelivery(deliveryDropped, have, m, columns{"reason": expired})
+		}
+	}
 }
 
 // received is a QoS 2 message between PUBLISH and PUBREL.
@@ -63,8 +225,19 @@ func (r *received) Done(_ uint64, err error) {
 		delete(r.session.qos2, r.id) // when it comes again it is new
 	}
 	acker, seq := r.acker, r.seq
+	if r.settled {
+		r.session.saveReceived(r.id)
+	}
 	r.session.mu.Unlock()
 	acker.Done(seq, err)
+}
+
+// restoreReceived enters a QoS 2 message that an earlier process has settled.
+func (s *session) restoreReceived(id uint16) {
+	if s.qos2 == nil {
+		s.qos2 = make(map[uint16]*received)
+	}
+	s.qos2[id] = &received{session: s, id: id, settled: true}
 }
 
 // release ends a QoS 2 exchange and reports whether there was one.

@@ -27,6 +27,8 @@ type Source struct {
 	conns  conns
 	tasks  sync.WaitGroup // goroutines that write acknowledgements
 
+	senders sync.WaitGroup // goroutines that write to subscribers
+
 	serving sync.WaitGroup // a goroutine for each connection
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -35,13 +37,19 @@ type Source struct {
 
 	opening   sync.Mutex
 	listeners []*listener
+	accepting atomic.Bool // open and not closed
 
 	mu       sync.Mutex
 	sessions map[string]*session // by client id
 	wills    wills
 
-	publishes sequence
-	unacked   unacked
+	lastSession uint64 // number
+	loaded      bool   // what the store holds
+
+	journal   *journal // nil without a store
+	subs      *subscriptions
+	retained  retained
+	publishes atomic.Int64 // numbers messages, so that they can be told apart by age
 	counters  counters
 }
 
@@ -65,9 +73,13 @@ func New(cfg Config) (*Source, error) {
 		queue:    newQueue(cfg.QueueMessages, cfg.QueueBytes),
 		sessions: make(map[string]*session),
 		wills:    make(wills),
+		subs:     newSubscriptions(),
 		conns:    conns{open: make(map[*conn]struct{}), byHost: make(map[string]int)},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if cfg.Store != nil {
+		s.journal = newJournal(cfg.Store, s.log)
+	}
 	for _, filter := range cfg.Events {
 		s.wants |= kindsMatching(filter)
 	}
@@ -82,8 +94,7 @@ func (s *Source) newServer() (*mqtt.Server, error) {
 	caps.MaximumMessageExpiryInterval = 0
 	caps.MaximumSessionExpiryInterval = uint32(min(s.cfg.Limits.SessionExpiry.Seconds(), math.MaxUint32))
 	caps.MaximumPacketSize = uint32(s.cfg.Limits.PacketBytes)
-	caps.MaximumClientWritesPending = int32(s.cfg.Limits.SubscriberQueue)
-	caps.MaximumInflight = uint16(s.cfg.Limits.SubscriberInflight)
+	caps.MaximumClientWritesPending = 1 // outbox is the queue
 	caps.ReceiveMaximum = uint16(s.cfg.Limits.ReceiveMaximum)
 	caps.TopicAliasMaximum = 0
 	server := mqtt.New(&mqtt.Options{
@@ -125,11 +136,19 @@ func (s *Source) Open(ctx context.Context) error {
 			return fail(err)
 		}
 	}
+	if err := s.load(); err != nil {
+		return fail(err)
+	}
 	s.server = server
+	if s.journal != nil {
+		go s.journal.run() // ends with Close
+	}
 	if err := server.Serve(); err != nil {
 		return fail(err)
 	}
 	s.listeners = opened
+	s.serving.Go(s.housekeep)
+	s.accepting.Store(true)
 	for _, l := range opened {
 		s.log.Info("broker is listening", "url", l.url())
 	}
@@ -180,6 +199,7 @@ func (s *Source) Close(ctx context.Context) error {
 	if s.ctx.Err() != nil {
 		return nil
 	}
+	s.accepting.Store(false)
 	s.cancel()
 	if left := s.queue.close(); left > 0 {
 		s.counters.lost.Add(int64(left))
@@ -187,6 +207,9 @@ func (s *Source) Close(ctx context.Context) error {
 	}
 	s.stopWills()
 	if s.server == nil {
+		if s.cfg.Store != nil {
+			return s.cfg.Store.Close()
+		}
 		return nil
 	}
 	done := make(chan error, 1)
@@ -221,7 +244,8 @@ func (s *Source) shutDown() error {
 		_ = c.Close()
 	})
 	s.serving.Wait() // before the server waits for the same, unsafely
-	return s.server.Close()
+	s.senders.Wait()
+	return errors.Join(s.server.Close(), s.journal.close())
 }
 
 // closeGrace is how long Close waits for goroutines to end whose connections it
@@ -237,12 +261,13 @@ type Stats struct {
 	Refused       int64 // published messages that Authorize did not allow
 	Rejected      int64 // connections closed because of a limit
 	Lost          int64 // queued messages and events that were not read before Close
+	Undelivered   int64 // messages that a subscriber did not get: no room, expired, too large, session ended
 	QueueMessages int   // waiting for Read
 	QueueBytes    int   // their payloads
 }
 
 type counters struct {
-	received, events, acknowledged, refused, rejected, lost atomic.Int64
+	received, events, acknowledged, refused, rejected, lost, undelivered atomic.Int64
 }
 
 // Stats returns a snapshot.
@@ -256,6 +281,7 @@ func (s *Source) Stats() Stats {
 		Refused:       s.counters.refused.Load(),
 		Rejected:      s.counters.rejected.Load(),
 		Lost:          s.counters.lost.Load(),
+		Undelivered:   s.counters.undelivered.Load(),
 		QueueMessages: n,
 		QueueBytes:    bytes,
 	}

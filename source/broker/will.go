@@ -32,6 +32,9 @@ func (c *conn) takeWill(cl *mqtt.Client, pk packets.Packet) {
 		Payload:         pk.Connect.WillPayload,
 		Properties:      pk.Connect.WillProperties,
 	}
+	if c.emptyWill {
+		c.will.Payload = nil
+	}
 	// The will is due when the session ends at the latest (MQTT 5.0, section
 	// 3.1.3.2.2).
 	delay := min(pk.Connect.WillProperties.WillDelayInterval, pk.Properties.SessionExpiryInterval)

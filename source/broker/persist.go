@@ -1,0 +1,323 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// The entries of a Store. A number stands for a session, whose client may have
+// had others before.
+//
+//	session/<number>              storedSession as JSON
+//	in/<number>/<packet id>       a QoS 2 message that is settled and not released
+//	out/<number>/<message>        a message for the session's client
+//	retained/<topic>              a message
+const (
+	sessionKeys  = "session/"
+	inKeys       = "in/"
+	outKeys      = "out/"
+	retainedKeys = "retained/"
+)
+
+type storedSession struct {
+	Client        string               `json:"client"`
+	Username      string               `json:"username,omitempty"`
+	Expiry        time.Duration        `json:"expiry"`
+	Offline       time.Time            `json:"offline"`
+	Subscriptions []storedSubscription `json:"subscriptions,omitempty"`
+}
+
+type storedSubscription struct {
+	Filter            string `json:"filter"`
+	QoS               byte   `json:"qos"`
+	Identifier        int    `json:"identifier,omitempty"`
+	NoLocal           bool   `json:"no_local,omitempty"`
+	RetainAsPublished bool   `json:"retain_as_published,omitempty"`
+}
+
+func (s *session) key() string            { return fmt.Sprintf("%s%016x", sessionKeys, s.number) }
+func (s *session) inKey(id uint16) string { return fmt.Sprintf("%s%016x/%04x", inKeys, s.number, id) }
+
+func (s *session) outKey(n int64) string { return fmt.Sprintf("%s%016x/%016x", outKeys, s.number, n) }
+func (s *session) persistent() bool      { return s.journal != nil && s.record.Load().Expiry > 0 }
+
+// save stores a session with its subscriptions, if it outlives its connection.
+func (s *Source) saveSession(have *session) {
+	if !have.persistent() {
+		return
+	}
+	r := have.record.Load()
+	stored := storedSession{Client: have.id, Username: r.Username, Expiry: r.Expiry, Offline: r.Offline}
+	for _, sub := range s.subs.of(have) {
+		stored.Subscriptions = append(stored.Subscriptions, storedSubscription{
+			Filter: sub.filter, QoS: sub.options.Qos, Identifier: sub.options.Identifier,
+			NoLocal: sub.options.NoLocal, RetainAsPublished: sub.options.RetainAsPublished,
+		})
+	}
+	text, _ := json.Marshal(stored) // strings, numbers and times have a JSON form
+	have.journal.change(have.key(), text)
+}
+
+// forgetSession deletes a session and what was stored for it.
+func (s *Source) forgetSession(have *session, out []*outgoing) {
+	if have.journal == nil {
+		return
+	}
+	have.journal.change(have.key(), nil)
+	for _, m := range out {
+		have.journal.change(have.outKey(m.number), nil)
+	}
+	have.mu.Lock()
+	defer have.mu.Unlock()
+	for id := range have.qos2 {
+		have.journal.change(have.inKey(id), nil)
+	}
+}
+
+func (s *session) saveOutgoing(m *outgoing) {
+	if s.persistent() {
+		s.journal.change(s.outKey(m.number), appendOutgoing(nil, m))
+	}
+}
+
+func (s *session) forgetOutgoing(m *outgoing) {
+	if s.journal != nil {
+		s.journal.change(s.outKey(m.number), nil)
+	}
+}
+
+func (s *session) saveReceived(id uint16) {
+	if s.persistent() {
+		s.journal.change(s.inKey(id), []byte{1})
+	}
+}
+
+func (s *session) forgetReceived(id uint16) {
+	if s.journal != nil {
+		s.journal.change(s.inKey(id), nil)
+	}
+}
+
+// appendOutgoing appends the stored form of a message for a client.
+func appendOutgoing(dst []byte, m *outgoing) []byte {
+	dst = append(dst, m.qos, flag(m.retain), flag(m.released))
+	dst = binary.AppendUvarint(dst, uint64(m.id))
+	dst = binary.AppendUvarint(dst, uint64(len(m.ids)))
+	for _, id := range m.ids {
+		dst = binary.AppendUvarint(dst, uint64(id))
+	}
+	return appendPublication(dst, m.publication)
+}
+
+// appendPublication appends the stored form of a message: what the broker knows of
+// it, and its PUBLISH packet in MQTT 5.
+func appendPublication(dst []byte, p *publication) []byte {
+	dst = binary.AppendVarint(dst, p.Created)
+	dst = binary.AppendVarint(dst, p.Expiry)
+	dst = binary.AppendVarint(dst, p.received.UnixNano())
+	for _, s := range []string{p.Origin, p.username} {
+		dst = binary.AppendUvarint(dst, uint64(len(s)))
+		dst = append(dst, s...)
+	}
+	pk := p.Packet
+	pk.ProtocolVersion, pk.PacketID = 5, 1
+	pk.Mods = packets.Mods{AllowResponseInfo: true}
+	var frame bytes.Buffer
+	_ = pk.PublishEncode(&frame) // fails without a packet identifier
+	return append(dst, frame.Bytes()...)
+}
+
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// reader takes stored forms apart. After an error it returns zero values.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) take(n int) []byte {
+	if r.bad || n < 0 || n > len(r.b) {
+		r.bad = true
+		return nil
+	}
+	p := r.b[:n]
+	r.b = r.b[n:]
+	return p
+}
+
+func (r *reader) byte() byte {
+	if p := r.take(1); p != nil {
+		return p[0]
+	}
+	return 0
+}
+
+func (r *reader) uvarint(most uint64) int {
+	v, n := binary.Uvarint(r.b)
+	if r.bad = r.bad || n <= 0 || v > most; r.bad {
+		return 0
+	}
+	r.b = r.b[n:]
+	return int(v)
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	if r.bad = r.bad || n <= 0; r.bad {
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) string() string { return string(r.take(r.uvarint(uint64(len(r.b))))) }
+
+var errDamaged = errors.New("the entry is damaged")
+
+func parseOutgoing(value []byte) (*outgoing, error) {
+	r := &reader{b: value}
+	m := &outgoing{qos: r.byte(), retain: r.byte() == 1, released: r.byte() == 1}
+	m.id = uint16(r.uvarint(1<<16 - 1))
+	for range r.uvarint(uint64(len(r.b))) {
+		m.ids = append(m.ids, r.uvarint(1<<28))
+	}
+	if r.bad || m.qos == 0 || m.qos > 2 || m.released && m.id == 0 {
+		return nil, errDamaged
+	}
+	var err error
+	m.publication, err = parsePublication(r.b)
+	return m, err
+}
+
+func parsePublication(value []byte) (*publication, error) {
+	r := &reader{b: value}
+	created, expiry, received := r.varint(), r.varint(), r.varint()
+	origin, username := r.string(), r.string()
+	var pk packets.Packet
+	head := r.byte()
+	length := r.uvarint(maxPacketBytes) // MQTT's lengths are these
+	if r.bad || head>>4 != packets.Publish || length != len(r.b) || pk.FixedHeader.Decode(head) != nil {
+		return nil, errDamaged
+	}
+	pk.ProtocolVersion = 5
+	if err := pk.PublishDecode(slices.Clone(r.b)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	pk.PacketID, pk.FixedHeader.Dup, pk.FixedHeader.Remaining = 0, false, 0
+	pk.Created, pk.Expiry, pk.Origin = created, expiry, origin
+	return &publication{Packet: pk, username: username, received: time.Unix(0, received)}, nil
+}
+
+// load restores what the store holds, before anybody can connect.
+func (s *Source) load() error {
+	if s.journal == nil || s.loaded {
+		return nil
+	}
+	s.loaded = true
+	byNumber := make(map[string]*session)
+	now := time.Now()
+	// Sessions come last in the order of keys, and are needed first.
+	var rest []Change
+	err := s.journal.store.Load(func(key string, value []byte) error {
+		if name, ok := strings.CutPrefix(key, sessionKeys); ok {
+			have, err := s.loadSession(name, value, now)
+			byNumber[name] = have
+			return entryError(key, err)
+		}
+		if name, ok := strings.CutPrefix(key, retainedKeys); ok {
+			p, err := parsePublication(value)
+			if err == nil {
+				s.retained.put(name, p)
+				s.publishes.Store(max(s.publishes.Load(), p.Created))
+			}
+			return entryError(key, err)
+		}
+		rest = append(rest, Change{Key: key, Value: bytes.Clone(value)})
+		return nil
+	})
+	for _, e := range rest {
+		if err != nil {
+			break
+		}
+		err = entryError(e.Key, s.loadState(byNumber, e))
+	}
+	return err
+}
+
+func entryError(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("store: entry %q: %w", key, err)
+}
+
+func (s *Source) loadSession(name string, value []byte, now time.Time) (*session, error) {
+	var stored storedSession
+	if err := json.Unmarshal(value, &stored); err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	number, err := hex.DecodeString(name)
+	if err != nil || len(number) != 8 {
+		return nil, errDamaged
+	}
+	have := s.newSession(stored.Client)
+	have.number = binary.BigEndian.Uint64(number)
+	s.lastSession = max(s.lastSession, have.number)
+	if stored.Offline.IsZero() { // it was connected when the process ended
+		stored.Offline = now
+	}
+	have.record.Store(&sessionRecord{Username: stored.Username, Expiry: stored.Expiry, Offline: stored.Offline})
+	for _, sub := range stored.Subscriptions {
+		s.subs.add(newSubscription(have, packets.Subscription{
+			Filter: sub.Filter, Qos: sub.QoS, Identifier: sub.Identifier,
+			NoLocal: sub.NoLocal, RetainAsPublished: sub.RetainAsPublished,
+		}))
+	}
+	s.sessions[have.id] = have
+	return have, nil
+}
+
+// loadState restores an entry of a session; one of a session that has ended is
+// deleted.
+func (s *Source) loadState(sessions map[string]*session, e Change) error {
+	parts := strings.Split(e.Key, "/")
+	if len(parts) != 3 {
+		return errDamaged
+	}
+	have := sessions[parts[1]]
+	number, err := hex.DecodeString(parts[2])
+	switch {
+	case err != nil:
+		return errDamaged
+	case have == nil:
+		s.journal.change(e.Key, nil)
+		return nil
+	case parts[0]+"/" == inKeys && len(number) == 2:
+		have.restoreReceived(binary.BigEndian.Uint16(number))
+		return nil
+	case parts[0]+"/" == outKeys && len(number) == 8:
+		m, err := parseOutgoing(e.Value)
+		if err == nil {
+			m.number = int64(binary.BigEndian.Uint64(number))
+			have.out.restore(m)
+			s.publishes.Store(max(s.publishes.Load(), m.Created))
+		}
+		return err
+	default:
+		return errDamaged
+	}
+}

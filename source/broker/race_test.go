@@ -1,0 +1,6 @@
+//go:build race
+
+package broker_test
+
+// raceEnabled tells that the race detector is on, which takes memory of its own.
+const raceEnabled = true
