@@ -134,7 +134,7 @@ func (def *Definition) checkEvents(d *decoder, r *part[*ruleDefinition], compile
 // checkParts asks sources and sinks whether they would take their options.
 func (def *Definition) checkParts(d *decoder, rulesBroken bool) {
 	c := def.context("", nil)
-	if rulesBroken && len(c.Filters) == 0 {
+	if (rulesBroken || len(d.list) > 0) && len(c.Filters) == 0 {
 		c.Filters = []string{"#"} // that it has none is not this source's fault
 	}
 	for _, name := range sortedKeys(def.sources) {

@@ -157,7 +157,7 @@ var breaks = []struct {
 	{"file", "env:PASSWORD", "file:/no/such", []string{`8:15: sources.plant.password: open /no/such: no such file or directory`}},
 	{"type from outside", "session_expiry: 7d", "session_expiry: ${env:TIME}", []string{`9:21: sources.plant.session_expiry: the value from outside is not valid here`}},
 	{"given twice", "region: eu-west-1\n    stream_name: dead", "region: eu-west-1\n    region: eu-west-2\n    stream_name: dead", []string{`31:5: sinks.dead.region: is given twice`}},
-	{"name given twice", "  dead:", "  kinesis:", []string{`27:17: sinks.kinesis.resource_opts.fallback: there is no sink "dead"`, `28:3: sinks.kinesis: is given twice`, `47:22: rules.off.actions[0].sink: there is no sink "dead"`}},
+	{"name given twice", "  dead:", "  kinesis:", []string{`28:3: sinks.kinesis: is given twice`, `47:22: rules.off.actions[0].sink: there is no sink "dead"`}},
 	{"stream", "stream_name: readings", "stream_name: read ings", []string{`17:18: sinks.kinesis.stream_name: "read ings" is not a stream name: 1 to 128 letters, digits and _ . -`}},
 	{"endpoint", "stream_name: readings", "endpoint: localhost", []string{`17:15: sinks.kinesis.endpoint: "localhost" is not an http or https URL`}},
 	{"keys", "    aws_access_key_id: AKIA\n", "", []string{`14:3: sinks.kinesis.aws_access_key_id: aws_access_key_id and aws_secret_access_key go together`}},
@@ -188,9 +188,9 @@ var breaks = []struct {
 	{"alias", "region: eu-west-1\n    stream_name: dead", "region: *r\n    stream_name: dead", []string{`30:13: sinks.dead.region: anchors, aliases and tags are not supported; write the value out`}},
 	{"merge", "stream_name: dead", "<<: {a: b}", []string{`31:5: sinks.dead.<<: merging is not supported; write the values out`}},
 	{"name", "  dead:", "  de.ad:", []string{`27:17: sinks.kinesis.resource_opts.fallback: there is no sink "dead"; did you mean "de.ad"?`, `28:3: sinks.de.ad: a name must not be empty nor contain dots or spaces`, `47:22: rules.off.actions[0].sink: there is no sink "dead"; did you mean "de.ad"?`}},
-	{"not a mapping", "  dead:\n", "  dead: 5\n  dead2:\n", []string{`28:3: sinks.dead: type is missing; there are file, http, kinesis, mqtt`, `28:9: sinks.dead: must be a mapping, not a number`}},
-	{"syntax", "    region: eu-west-1\n    stream_name: readings", "    region: [eu-west-1\n    stream_name: readings", []string{`17:5: ',' or ']' must be specified`}},
-	{"tabs", "    region: eu-west-1\n    stream_name: readings", "\tregion: eu-west-1", []string{"16:1: found character '\t' that cannot start any token"}},
+	{"not a mapping", "  dead:\n", "  dead: 5\n  dead2:\n", []string{`28:9: sinks.dead: must be a mapping, not a number`}},
+	{"syntax", "    region: eu-west-1\n    stream_name: readings", "    region: [eu-west-1\n    stream_name: readings", []string{`16:5: a bracket is not closed, or a comma is missing (',' or ']' must be specified)`}},
+	{"tabs", "    region: eu-west-1\n    stream_name: readings", "\tregion: eu-west-1", []string{`16:1: indent with spaces, not with tabs (found character '\t' that cannot start any token)`}},
 	{"two documents", "rules:\n", "---\nrules:\n", []string{`34:1: a second document; there must be one`}},
 }
 

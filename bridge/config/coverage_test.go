@@ -39,7 +39,7 @@ func coverage() []covered {
 	all := Context{Name: "x", Logger: nil, Filters: []string{"t"}, Events: []string{"$events/client/#"}}
 	return []covered{
 		{"sources.mqtt", func() any { return new(mqttSource) }, func(o any) (any, error) { return o.(*mqttSource).config(all), nil }, map[string]string{
-			"Credentials": goOnly, "Dial": goOnly, "WebSocketURL": goOnly, "Auth.Continue": goOnly, "Logger": runtime,
+			"Credentials": goOnly, "Dial": goOnly, "WebSocketURL": goOnly, "Logger": runtime,
 			"DisableFastPath": "for comparison only",
 		}},
 		{"sources.broker", func() any { return new(brokerSource) }, func(o any) (any, error) { return o.(*brokerSource).config(all) }, map[string]string{
@@ -65,7 +65,7 @@ func coverage() []covered {
 		{"pipeline", func() any { return new(pipelineOptions) }, func(o any) (any, error) {
 			return (&Definition{options: *o.(*pipelineOptions)}).pipeline(nil), nil
 		}, map[string]string{
-			"Queue": "resource_opts of each sink", "Hooks": goOnly, "Logger": runtime,
+			"Queue": "resource_opts of each sink", "Hooks": goOnly, "Tracer": runtime, "Logger": runtime,
 		}},
 	}
 }

@@ -140,7 +140,7 @@ func (d *decoder) table(n ast.Node, path string, v reflect.Value) {
 	}
 }
 
-// entries is mapping without the keys that are given again, which are reported.
+// entries is mapping that reports keys which are given again.
 func (d *decoder) entries(n ast.Node, path string) []*ast.MappingValueNode {
 	seen := map[string]bool{}
 	var list []*ast.MappingValueNode
@@ -150,9 +150,10 @@ func (d *decoder) entries(n ast.Node, path string) []*ast.MappingValueNode {
 		switch _, merge := e.Key.(*ast.MergeKeyNode); {
 		case merge:
 			d.addf(e.Key, full, "merging is not supported; write the values out")
-		case seen[key]:
-			d.addf(e.Key, full, "is given twice")
 		default:
+			if seen[key] {
+				d.addf(e.Key, full, "is given twice")
+			}
 			list = append(list, e)
 		}
 		seen[key] = true

@@ -1,12 +1,10 @@
 package config
 
 import (
-	"errors"
 	"os"
 	"reflect"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
@@ -117,14 +115,7 @@ func Parse(name string, text []byte, opts Options) (*Definition, error) {
 func (d *decoder) parse(text []byte) ast.Node {
 	f, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		e := &Error{File: d.file, Line: 1, Column: 1, Err: err}
-		if y := yaml.Error(nil); errors.As(err, &y) { // without the lines around it, which may hold secrets
-			e.Err = errors.New(y.GetMessage())
-			if t := y.GetToken(); t != nil && t.Position != nil {
-				e.Line, e.Column = t.Position.Line, max(t.Position.Column, 1)
-			}
-		}
-		d.list = append(d.list, e)
+		d.list = append(d.list, syntaxError(d.file, d.lines, err))
 		return nil
 	}
 	var body ast.Node
@@ -171,6 +162,9 @@ func (def *Definition) entry(d *decoder, section string, e *ast.MappingValueNode
 	case "rules":
 		r := &ruleDefinition{}
 		d.value(node, path, reflect.ValueOf(r).Elem())
+		if !isMapping(node) && node.Type() != ast.NullType {
+			return // reported
+		}
 		def.rules[name] = &part[*ruleDefinition]{key: e.Key, node: node, path: path, def: r}
 	case "sources":
 		p := &part[SourceDefinition]{key: e.Key, node: node, path: path}
@@ -186,6 +180,10 @@ func (def *Definition) entry(d *decoder, section string, e *ast.MappingValueNode
 // decodeTyped fills a part by the type that it names; def stays nil when there is
 // none.
 func decodeTyped[D any](d *decoder, p *part[D], kind string, types map[string]func() D) {
+	if !isMapping(p.node) && p.node.Type() != ast.NullType {
+		d.mapping(p.node, p.path)
+		return
+	}
 	rest := &ast.MappingNode{BaseNode: &ast.BaseNode{}, Start: p.key.GetToken()}
 	var typ ast.Node
 	for _, e := range d.entries(p.node, p.path) {

@@ -68,10 +68,14 @@ func (p *problems) err(values map[string]string) error {
 	slices.SortStableFunc(p.list, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path))
 	})
-	errs := make([]error, len(p.list))
-	for i, e := range p.list {
+	errs := make([]error, 0, len(p.list))
+	said := map[string]bool{}
+	for _, e := range p.list {
 		e.Err = redact(values, e.Err)
-		errs[i] = e
+		if text := e.Error(); !said[text] {
+			said[text] = true
+			errs = append(errs, e)
+		}
 	}
 	return errors.Join(errs...)
 }

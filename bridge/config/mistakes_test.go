@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -272,7 +271,10 @@ func TestSpoiltLines(t *testing.T) {
 				_, err := Parse("f", []byte(text), testOptions)
 				for _, e := range leaves(err) {
 					var at *Error
-					require.True(t, errors.As(e, &at), "%s of line %d: %v", what, i+1, e)
+					require.ErrorAs(t, e, &at, "%s of line %d: %v", what, i+1, e)
+					if at.Path == "" {
+						require.Contains(t, at.Err.Error(), " (", "%s of line %d: there is no advice", what, i+1)
+					}
 					require.LessOrEqual(t, at.Line, len(changed), "%s of line %d: %v", what, i+1, e)
 					require.LessOrEqual(t, at.Column, len([]rune(changed[at.Line-1]))+1, "%s of line %d: %v", what, i+1, e)
 				}
