@@ -94,8 +94,10 @@ type SinkStats struct {
 	FullSince  time.Time `json:"full_since,omitzero"`
 
 	// Latency is from a message's receipt until its record was stored,
-	// RequestTime that of a call of Sink.Write.
+	// QueueWait from a record's arrival in the queue until its first write
+	// began, RequestTime that of a call of Sink.Write.
 	Latency     Histogram `json:"latency"`
+	QueueWait   Histogram `json:"queue_wait"`
 	RequestTime Histogram `json:"request_time"`
 	Health      Health    `json:"health"`
 	Enabled     bool      `json:"enabled"`

@@ -158,6 +158,9 @@ func (q *queue) take(w *writer, l *lane, now time.Duration) {
 			break
 		}
 		w.traced = w.traced || n.trace() != nil
+		if n.attempt == 0 {
+			q.stats.QueueWait.add(now - n.queued)
+		}
 		w.nodes = append(w.nodes, n)
 		w.batch.Records = append(w.batch.Records, Record{})
 		n.record(&w.batch.Records[len(w.nodes)-1], l.id)

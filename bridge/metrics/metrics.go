@@ -16,15 +16,28 @@ type Source interface {
 	Stats() bridge.Stats
 }
 
+// Options are what Register need not do. The zero value is a good choice.
+type Options struct {
+	// PerShard exports the share of the load that each part of a sink gets, such
+	// as a shard of a Kinesis stream, and its refusals, for sinks that tell them
+	// (bridge.Sharder): two series for every shard. The source must have a method
+	// Topology, as *bridge.Pipeline has.
+	PerShard bool
+}
+
 // Register exports the counters of p through instruments of the meter. They are
 // read when the exporter collects, so they cost the messages nothing. Unregister
-// the result when the pipeline has ended.
+// the result when the pipeline has ended. Histograms are in package histograms.
 //
 // The names are those of EMQX with "sluice." in front; the attribute "source",
 // "rule" or "sink" tells the part. The table of docs/operations.md lists them.
-func Register(p Source, meter metric.Meter) (metric.Registration, error) {
+func Register(p Source, meter metric.Meter, opts Options) (metric.Registration, error) {
 	b := builder{meter: meter}
 	sources, rules, sinks := b.sources(), b.rules(), b.sinks()
+	shards := func(metric.Observer) {}
+	if opts.PerShard {
+		shards = b.shards(p)
+	}
 	if err := errors.Join(b.errs...); err != nil {
 		return nil, err
 	}
@@ -33,32 +46,55 @@ func Register(p Source, meter metric.Meter) (metric.Registration, error) {
 		observe(o, "source", s.Sources, sources)
 		observe(o, "rule", s.Rules, rules)
 		observe(o, "sink", s.Sinks, sinks)
+		shards(o)
 		return nil
 	}, b.all...)
+}
+
+// shards returns what observes the sinks' shards.
+func (b *builder) shards(p Source) func(metric.Observer) {
+	t, ok := p.(interface{ Topology() bridge.Topology })
+	if !ok {
+		b.errs = append(b.errs, fmt.Errorf("PerShard: %T has no method Topology", p))
+		return nil
+	}
+	share, err := b.meter.Float64ObservableGauge("sluice.sink.shard.share", metric.WithUnit("1"),
+		metric.WithDescription("Part of the load of its stream that a shard gets."))
+	b.keep("sluice.sink.shard.share", share, err)
+	throttled, err := b.meter.Int64ObservableCounter("sluice.sink.shard.throttled", metric.WithUnit("{record}"),
+		metric.WithDescription("Refusals of a shard for want of capacity."))
+	b.keep("sluice.sink.shard.throttled", throttled, err)
+	return func(o metric.Observer) {
+		for name, s := range t.Topology().Sinks {
+			sharder, ok := s.(bridge.Sharder)
+			if !ok {
+				continue
+			}
+			for _, sh := range sharder.Shards() {
+				with := metric.WithAttributes(attribute.String("sink", name), attribute.String("dest", sh.Dest), attribute.String("shard", sh.Shard))
+				o.ObserveFloat64(share, sh.Share, with)
+				o.ObserveInt64(throttled, int64(sh.Throttled), with)
+			}
+		}
+	}
 }
 
 // figure is an instrument and the number it shows.
 type figure[T any] struct {
 	counter metric.Int64ObservableCounter
 	gauge   metric.Int64ObservableGauge
-	seconds metric.Float64ObservableGauge
-	value   func(*T) float64
-	attrs   []attribute.KeyValue
+	value   func(*T) int64
 }
 
 func observe[T any](o metric.Observer, kind string, parts map[string]T, figures []figure[T]) {
 	for name, stats := range parts {
+		with := metric.WithAttributeSet(attribute.NewSet(attribute.String(kind, name)))
 		for i := range figures {
 			f := &figures[i]
-			with := metric.WithAttributes(append([]attribute.KeyValue{attribute.String(kind, name)}, f.attrs...)...)
-			v := f.value(&stats)
-			switch {
-			case f.counter != nil:
-				o.ObserveInt64(f.counter, int64(v), with)
-			case f.gauge != nil:
-				o.ObserveInt64(f.gauge, int64(v), with)
-			default:
-				o.ObserveFloat64(f.seconds, v, with)
+			if f.counter != nil {
+				o.ObserveInt64(f.counter, f.value(&stats), with)
+			} else {
+				o.ObserveInt64(f.gauge, f.value(&stats), with)
 			}
 		}
 	}
@@ -82,27 +118,13 @@ func (b *builder) keep(name string, i metric.Observable, err error) {
 func counter[T any](b *builder, name, unit, text string, value func(*T) uint64) figure[T] {
 	i, err := b.meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(text))
 	b.keep(name, i, err)
-	return figure[T]{counter: i, value: func(s *T) float64 { return float64(value(s)) }}
+	return figure[T]{counter: i, value: func(s *T) int64 { return int64(value(s)) }}
 }
 
 func gauge[T any](b *builder, name, unit, text string, value func(*T) int) figure[T] {
 	i, err := b.meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(text))
 	b.keep(name, i, err)
-	return figure[T]{gauge: i, value: func(s *T) float64 { return float64(value(s)) }}
-}
-
-// quantiles are three figures of one histogram.
-func quantiles[T any](b *builder, name, text string, h func(*T) *bridge.Histogram) (list []figure[T]) {
-	i, err := b.meter.Float64ObservableGauge(name, metric.WithUnit("s"), metric.WithDescription(text))
-	b.keep(name, i, err)
-	for _, q := range []float64{0.5, 0.99, 1} {
-		list = append(list, figure[T]{
-			seconds: i,
-			value:   func(s *T) float64 { return h(s).Quantile(q).Seconds() },
-			attrs:   []attribute.KeyValue{attribute.Float64("quantile", q)},
-		})
-	}
-	return list
+	return figure[T]{gauge: i, value: func(s *T) int64 { return int64(value(s)) }}
 }
 
 func (b *builder) sources() []figure[bridge.SourceStats] {
@@ -132,7 +154,7 @@ func (b *builder) rules() []figure[bridge.RuleStats] {
 
 func (b *builder) sinks() []figure[bridge.SinkStats] {
 	type S = bridge.SinkStats
-	list := []figure[S]{
+	return []figure[S]{
 		counter(b, "sluice.sink.matched", "{record}", "Records addressed to the sink.", func(s *S) uint64 { return s.Matched }),
 		counter(b, "sluice.sink.success", "{record}", "Records stored.", func(s *S) uint64 { return s.Success }),
 		counter(b, "sluice.sink.bytes", "By", "Bytes of the records stored.", func(s *S) uint64 { return s.Bytes }),
@@ -147,19 +169,22 @@ func (b *builder) sinks() []figure[bridge.SinkStats] {
 		counter(b, "sluice.sink.ambiguous", "{record}", "Writes whose outcome is not known: possible duplicates.", func(s *S) uint64 { return s.Ambiguous }),
 		counter(b, "sluice.sink.throttled", "{lane}", "Refusals for want of capacity.", func(s *S) uint64 { return s.Throttled }),
 		counter(b, "sluice.sink.writes", "{call}", "Calls of the sink.", func(s *S) uint64 { return s.Writes }),
+		counter(b, "sluice.sink.writes.failed", "{call}", "Calls of the sink that failed, as a whole or in part.", func(s *S) uint64 { return s.WritesFailed }),
 		gauge(b, "sluice.sink.inflight", "{record}", "Records in a write.", func(s *S) int { return s.Inflight }),
 		gauge(b, "sluice.sink.queuing", "{record}", "Records that wait.", func(s *S) int { return s.Queuing }),
 		gauge(b, "sluice.sink.queuing_bytes", "By", "Memory of queued records.", func(s *S) int { return s.QueuingBytes }),
+		gauge(b, "sluice.sink.lanes", "{lane}", "Keys, or other order domains, that have records.", func(s *S) int { return s.Lanes }),
+		gauge(b, "sluice.sink.max_records", "{record}", "Bound of the records that wait or are in a write.", func(s *S) int { return s.MaxRecords }),
+		gauge(b, "sluice.sink.max_bytes", "By", "Bound of the memory of queued records.", func(s *S) int { return s.MaxBytes }),
+		gauge(b, "sluice.sink.full", "", "1 while records find no room.", func(s *S) int { return flag(!s.FullSince.IsZero()) }),
 		gauge(b, "sluice.sink.connected", "", "1 if the sink is connected.", func(s *S) int { return connected(s.Health) }),
 	}
-	list = append(list, quantiles(b, "sluice.sink.latency", "Time from receipt to storage, quantiles since the start.",
-		func(s *S) *bridge.Histogram { return &s.Latency })...)
-	return append(list, quantiles(b, "sluice.sink.request_time", "Time of a write, quantiles since the start.",
-		func(s *S) *bridge.Histogram { return &s.RequestTime })...)
 }
 
-func connected(h bridge.Health) int {
-	if h.State == bridge.Connected {
+func connected(h bridge.Health) int { return flag(h.State == bridge.Connected) }
+
+func flag(on bool) int {
+	if on {
 		return 1
 	}
 	return 0

@@ -20,10 +20,12 @@ func TestRegister(t *testing.T) {
 	p := &fixed{
 		Sources: map[string]bridge.SourceStats{"mqtt": {Received: 7, Health: bridge.Health{State: bridge.Connected}}},
 		Rules:   map[string]bridge.RuleStats{"r1": {Matched: 7, Passed: 5, Failed: 2, NoResult: 2}, "r2": {Matched: 1}},
-		Sinks:   map[string]bridge.SinkStats{"kinesis": {Matched: 5, Success: 3, Queuing: 2}},
+		Sinks: map[string]bridge.SinkStats{"kinesis": {
+			Matched: 5, Success: 3, Queuing: 2, WritesFailed: 4, MaxRecords: 10, FullSince: time.Now(),
+		}},
 	}
 	reader := sdk.NewManualReader()
-	reg, err := Register(p, sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("test"))
+	reg, err := Register(p, sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("test"), Options{})
 	require.NoError(t, err)
 
 	got := collect(t, reader)
@@ -35,10 +37,46 @@ func TestRegister(t *testing.T) {
 	require.InDelta(t, 3, got["sluice.sink.success sink=kinesis"], 0)
 	require.InDelta(t, 2, got["sluice.sink.queuing sink=kinesis"], 0)
 	require.Zero(t, got["sluice.sink.connected sink=kinesis"])
-	require.Contains(t, got, "sluice.sink.latency quantile=0.99,sink=kinesis")
+	require.InDelta(t, 4, got["sluice.sink.writes.failed sink=kinesis"], 0)
+	require.InDelta(t, 10, got["sluice.sink.max_records sink=kinesis"], 0)
+	require.InDelta(t, 1, got["sluice.sink.full sink=kinesis"], 0)
 
 	require.NoError(t, reg.Unregister())
 	require.Empty(t, collect(t, reader))
+}
+
+// sharded is a pipeline with a sink that has shards.
+type sharded struct {
+	fixed
+	bridge.Sink
+}
+
+func (s *sharded) Topology() bridge.Topology {
+	return bridge.Topology{Sinks: map[string]bridge.Sink{"kinesis": s, "other": bridge.SinkFunc(nil)}}
+}
+
+func (*sharded) Shards() []bridge.ShardLoad {
+	return []bridge.ShardLoad{{Dest: "s", Shard: "0", Share: 0.75, Throttled: 3}, {Dest: "s", Shard: "1", Share: 0.25}}
+}
+
+func TestRegisterPerShard(t *testing.T) {
+	t.Parallel()
+	reader := sdk.NewManualReader()
+	meter := sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("test")
+	_, err := Register(new(fixed), meter, Options{PerShard: true})
+	require.ErrorContains(t, err, "no method Topology")
+	reg, err := Register(new(sharded), meter, Options{})
+	require.NoError(t, err)
+	require.Empty(t, collect(t, reader), "only when asked")
+	require.NoError(t, reg.Unregister())
+	_, err = Register(new(sharded), meter, Options{PerShard: true})
+	require.NoError(t, err)
+	require.Equal(t, map[string]float64{
+		"sluice.sink.shard.share dest=s,shard=0,sink=kinesis":     0.75,
+		"sluice.sink.shard.share dest=s,shard=1,sink=kinesis":     0.25,
+		"sluice.sink.shard.throttled dest=s,shard=0,sink=kinesis": 3,
+		"sluice.sink.shard.throttled dest=s,shard=1,sink=kinesis": 0,
+	}, collect(t, reader))
 }
 
 func collect(t *testing.T, reader *sdk.ManualReader) map[string]float64 {

@@ -64,7 +64,7 @@ func (o *options) bridge(ctx context.Context, log *slog.Logger) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	status, err := serve(o.listen, log)
+	status, err := serve(o.listen, false, log)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (p *program) runDefinition(ctx context.Context, args []string) error {
 		return usageError{err}
 	}
 	d.def = def
-	if d.status, err = serve(*listen, d.log); err != nil {
+	if d.status, err = serve(*listen, false, d.log); err != nil {
 		return err
 	}
 	defer d.status.close()

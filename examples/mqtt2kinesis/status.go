@@ -20,6 +20,7 @@ import (
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/bridge/console"
 	"github.com/sluiceio/sluice/bridge/metrics"
+	"github.com/sluiceio/sluice/bridge/metrics/histograms"
 )
 
 // status tells others by HTTP how the pipeline does.
@@ -30,6 +31,8 @@ type status struct {
 	stop   context.CancelFunc
 	rates  *metrics.Rates
 	log    *slog.Logger
+	// perShard makes the metrics tell the sinks' shards too.
+	perShard bool
 
 	mu      sync.Mutex
 	current *bridge.Pipeline
@@ -37,10 +40,11 @@ type status struct {
 	console *console.Console // of current; nil when nothing is served
 }
 
-// serve listens on addr, or nowhere if that is empty.
-func serve(addr string, log *slog.Logger) (*status, error) {
+// serve listens on addr, or nowhere if that is empty. With perShard the metrics
+// tell the sinks' shards too.
+func serve(addr string, perShard bool, log *slog.Logger) (*status, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &status{stop: stop, log: log}
+	s := &status{stop: stop, log: log, perShard: perShard}
 	s.rates = metrics.NewRates(s)
 	if addr == "" {
 		return s, nil
@@ -110,14 +114,24 @@ func (s *status) Stats() bridge.Stats {
 	return s.current.Stats()
 }
 
+// Topology tells the metrics which sinks there are.
+func (s *status) Topology() bridge.Topology {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		return bridge.Topology{}
+	}
+	return s.current.Topology()
+}
+
 func (s *status) handler() (http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo())
+	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo(), exporter.WithProducer(histograms.New(s)))
 	if err != nil {
 		return nil, err
 	}
-	if _, err := metrics.Register(s, metric.NewMeterProvider(metric.WithReader(reader)).Meter("sluice")); err != nil {
+	if _, err := metrics.Register(s, metric.NewMeterProvider(metric.WithReader(reader)).Meter("sluice"), metrics.Options{PerShard: s.perShard}); err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
