@@ -23,6 +23,7 @@ type conn struct {
 
 	connected atomic.Bool // it has a session
 	hurried   atomic.Bool // see hurry
+	takenOver atomic.Bool // by another connection
 	closed    atomic.Bool
 
 	established bool // guarded by the session's outbox: it may be sent messages

@@ -266,8 +266,6 @@ func disconnectReason(cause, err error) string {
 	switch {
 	case errors.Is(cause, packets.CodeDisconnect):
 		return "normal"
-	case errors.Is(cause, packets.ErrSessionTakenOver):
-		return "takenover"
 	case errors.Is(cause, packets.ErrServerShuttingDown):
 		return "server_shutdown"
 	case errors.As(cause, &code) && code.Code != 0:

@@ -128,7 +128,11 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, err error, _ bool) {
 	}
 	h.src.leaveSession(c)
 	h.src.log.Debug("broker client disconnected", "client", c.client.ID, "peer", c.client.PeerName, "error", err)
-	h.src.emitDisconnected(c, disconnectReason(cl.StopCause(), err))
+	reason := "takenover"
+	if !c.takenOver.Load() {
+		reason = disconnectReason(cl.StopCause(), err)
+	}
+	h.src.emitDisconnected(c, reason)
 	if err != nil {
 		h.src.publishWill(c)
 	}

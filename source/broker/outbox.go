@@ -126,12 +126,12 @@ func (o *outbox) detachLocked() {
 		m.dup, m.counted = true, false
 		again = append(again, m)
 	}
-	slices.SortFunc(again, func(a, b *outgoing) int { return cmp.Compare(a.number, b.number) })
 	for _, m := range o.waiting[o.head:] {
 		if m.qos > 0 && m.id == 0 { // others are in flight, too
 			again = append(again, m)
 		}
 	}
+	slices.SortFunc(again, func(a, b *outgoing) int { return cmp.Compare(a.number, b.number) })
 	o.waiting, o.head = again, 0
 	o.c, o.used, o.fleeting = nil, 0, 0
 }

@@ -119,7 +119,7 @@ func TestMalformedPackets(t *testing.T) {
 	connectRaw(t, src, "c", true).pong()
 }
 
-// TestQoS2WithoutPubrel: identifiers that the client never releases count against
+// TestUnreleasedMessagesAreLimited: identifiers that the client never releases count against
 // its receive maximum.
 func TestUnreleasedMessagesAreLimited(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,9 @@ func (s *Source) receive(c *conn, pk packets.Packet) error {
 	if topic.ValidateName(pk.TopicName) != nil {
 		return s.expel(c, packets.ErrTopicNameInvalid)
 	}
+	if strings.ContainsAny(pk.Properties.ResponseTopic, "+#") { // MQTT 5.0, section 3.3.2.3.5
+		return s.expel(c, packets.ErrProtocolViolation)
+	}
 	if !c.limiter.wait(s.ctx) {
 		return packets.ErrRejectPacket
 	}

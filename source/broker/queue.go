@@ -48,12 +48,20 @@ func (q *queue) push(m *bridge.Message) bool {
 	return true
 }
 
-// force appends m without waiting: it may use as much room again as messages from
-// outside may. Those that read the queue may be the ones that must not wait.
+// What force may use beyond the bounds of the queue: as much again, and at least
+// this.
+const (
+	reserveLen   = 1000
+	reserveBytes = 4 << 20
+)
+
+// force appends m without waiting, beyond the queue's bounds: those that read the
+// queue may be the ones that must not wait.
 func (q *queue) force(m *bridge.Message) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.n >= 2*q.maxLen || q.n > 0 && q.bytes+len(m.Payload) > 2*q.maxBytes {
+	full := q.n >= q.maxLen+max(q.maxLen, reserveLen) || q.bytes+len(m.Payload) > q.maxBytes+max(q.maxBytes, reserveBytes)
+	if q.closed || full && q.n > 0 {
 		return false
 	}
 	q.add(m)
@@ -74,7 +82,7 @@ func (q *queue) add(m *bridge.Message) {
 }
 
 func (q *queue) grow() {
-	ring := make([]bridge.Message, min(max(64, 2*len(q.ring)), max(2*q.maxLen, 1)))
+	ring := make([]bridge.Message, max(64, 2*len(q.ring)))
 	k := copy(ring, q.ring[q.head:])
 	copy(ring[k:], q.ring[:q.head])
 	q.ring, q.head = ring, 0

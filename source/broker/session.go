@@ -74,6 +74,7 @@ func (s *Source) openSession(c *conn, clean bool) (present bool) {
 	c.session = have
 	s.mu.Unlock()
 	if before != nil && !before.closed.Load() {
+		before.takenOver.Store(true)
 		before.hurry()
 		_ = s.server.DisconnectClient(before.server, packets.ErrSessionTakenOver)
 	}

@@ -234,7 +234,10 @@ func (s *Source) shutDown() error {
 		_ = l.Listener.Close()
 		<-l.served
 	}
-	s.conns.each(func(c *conn) { c.acks.close() })
+	s.conns.each(func(c *conn) {
+		c.acks.close()
+		c.hurry()
+	})
 	s.tasks.Wait()
 	close(s.flushed)
 	s.conns.each(func(c *conn) {
