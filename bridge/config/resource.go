@@ -25,9 +25,10 @@ type ResourceOptions struct {
 	BackoffMax     Duration   `yaml:"backoff_max" doc:"Longest wait before a record is written again. Default 10s."`
 	OnFull         onFull     `yaml:"on_full" doc:"What happens when the queue is full: block, so that the source is read no further, drop_oldest or drop_newest. Default block."`
 	Fallback       string     `yaml:"fallback" doc:"The sink for what this one cannot store (dead letters)."`
-	BufferMode     bufferMode `yaml:"buffer_mode" doc:"memory_only; or a buffer on disk in front of the sink: durable, which survives a loss of power, or volatile_offload, which survives a crash of the program. Default memory_only."`
+	BufferMode     bufferMode `yaml:"buffer_mode" doc:"memory_only; or a buffer on disk in front of the sink: durable, which survives a loss of power, or volatile_offload, which is in memory as far as max_buffer_memory allows. Default memory_only."`
 	BufferDir      string     `yaml:"buffer_dir" doc:"Directory of the buffer on disk, of this sink alone."`
 	BufferDisk     Size       `yaml:"max_buffer_disk" doc:"Size of the buffer on disk. Default 4GB."`
+	BufferMemory   Size       `yaml:"max_buffer_memory" doc:"How much of a volatile_offload buffer is in memory before it goes to disk; a crash of the program loses that. Default 64MB, or a quarter of max_buffer_disk if that is less."`
 }
 
 // onFull is bridge.FullPolicy by name.
@@ -68,11 +69,12 @@ func (o *ResourceOptions) buffered() bool { return o.BufferMode != memoryOnly }
 
 // sameBuffer tells whether two sinks have the same buffer on disk.
 func (o *ResourceOptions) sameBuffer(p *ResourceOptions) bool {
-	return o.BufferMode == p.BufferMode && o.BufferDir == p.BufferDir && o.BufferDisk == p.BufferDisk
+	return o.BufferMode == p.BufferMode && o.BufferDir == p.BufferDir && o.BufferDisk == p.BufferDisk &&
+		o.BufferMemory == p.BufferMemory
 }
 
 func (o *ResourceOptions) spool(sink string, log *slog.Logger) spool.Config {
-	cfg := spool.Config{Dir: o.BufferDir, MaxBytes: int64(o.BufferDisk), Name: bufferName(sink), Logger: log}
+	cfg := spool.Config{Dir: o.BufferDir, MaxBytes: int64(o.BufferDisk), MemoryBytes: int64(o.BufferMemory), Name: bufferName(sink), Logger: log}
 	if o.BufferMode == volatileOffload {
 		cfg.Mode = spool.Volatile
 	}

@@ -32,7 +32,7 @@ var (
 	ErrTooLarge = errors.New("record is too large for the disk buffer")
 )
 
-// A Buffer keeps records on disk. Make one with Open. Its methods may be called
+// A Buffer keeps records in front of a sink. Make one with Open. Its methods may be called
 // concurrently.
 //
 // A pipeline closes the sides that it was given; the Buffer is closed with the
@@ -53,8 +53,8 @@ type Buffer struct {
 	next     uint64     // number of the next record
 	waiting  []*request // to be appended
 	settled  []span     // to be marked
-	marks    []span     // marked, of segments that exist; the committer's own
 	armed    bool       // flush is set
+	full     bool       // the quota was reached last time
 	closed   bool       // takes nothing more
 	sides    int        // handed out and not closed
 	failing  error      // of the last commit
@@ -62,6 +62,12 @@ type Buffer struct {
 	closeErr error
 
 	recovered uint64 // records of earlier runs
+
+	// Of the committer alone.
+	marks     []span // of segments that exist
+	unwritten []span // those of them that are to be written
+	ending    bool
+	unloadErr error
 }
 
 // Open opens the buffer in a directory and finds out what an earlier run has
@@ -116,100 +122,65 @@ func (b *Buffer) recover() error {
 		if !ok {
 			continue
 		}
-		if err := b.recoverSegment(path, first); err != nil {
+		if err := b.recoverFile(path, first); err != nil {
 			return err
 		}
 	}
 	slices.SortFunc(b.segments, func(a, c *segment) int { return cmp.Compare(a.first, c.first) })
-	if err := b.recoverMarks(); err != nil {
-		return err
-	}
-	return b.recoverRecords()
+	b.marks = mergeSpans(b.marks)
+	b.recoverRecords()
+	return nil
 }
 
-func (b *Buffer) recoverSegment(path string, first uint64) error {
-	s, err := openSegment(path, first)
-	if err != nil && s != nil && errors.Is(err, ErrFormat) {
-		return errors.Join(err, s.db.Close())
+// recoverFile opens a file and reads what it says about itself and others.
+func (b *Buffer) recoverFile(path string, first uint64) error {
+	d, err := openDisk(path)
+	if errors.Is(err, errDamaged) {
+		to, moved := keepAside(path)
+		b.stats.DamagedFiles++
+		b.cfg.Logger.Error("the disk buffer is damaged: a file was kept aside; records in it are lost",
+			slog.String("file", to), slog.Any("error", err))
+		return moved
 	}
 	if err != nil {
-		return b.damaged(path, err)
+		return err
+	}
+	s := &segment{store: d, path: path, first: first, sealed: true, size: d.view.size()}
+	marks, unreadable := d.marks()
+	b.marks = append(b.marks, marks...)
+	var cut error
+	if s.end, cut = d.end(first); cut != nil || unreadable != nil || d.view.worn {
+		b.damage(s, "parts of a file are unreadable", slog.Any("error", errors.Join(unreadable, cut)))
 	}
 	b.segments = append(b.segments, s)
 	return nil
 }
 
-// damaged keeps a file aside, or returns the error if it is none of damage.
-func (b *Buffer) damaged(path string, err error) error {
-	if !isDamage(err) {
-		return err
-	}
-	to, moved := keepAside(path)
-	b.stats.DamagedFiles++
-	b.cfg.Logger.Error("a file of the disk buffer is damaged and was kept aside; records in it are lost",
-		slog.String("file", to), slog.Any("error", errors.Join(err, moved)))
-	return moved
-}
-
-// recoverMarks distributes the settled ranges, which lie in any segment.
-func (b *Buffer) recoverMarks() error {
-	var marks []span
-	for i := 0; i < len(b.segments); {
-		s := b.segments[i]
-		list, err := s.marks()
-		if err != nil {
-			if err := b.damaged(s.path, err); err != nil {
-				return err
-			}
-			b.segments = slices.Delete(b.segments, i, i+1)
-			continue
-		}
-		marks = append(marks, list...)
-		i++
-	}
-	b.marks = mergeSpans(marks)
-	for _, s := range b.segments {
-		s.marked = slices.Clone(b.marks) // b.marks goes on changing
-	}
-	return nil
-}
-
 // recoverRecords counts what is left and removes the segments where that is
 // nothing.
-func (b *Buffer) recoverRecords() error {
-	before := len(b.segments)
-	for i := 0; i < len(b.segments); {
-		s, limit := b.segments[i], uint64(math.MaxUint64)
-		if i+1 < len(b.segments) {
-			limit = b.segments[i+1].first
-		}
-		records, err := s.scan(limit)
-		b.next = max(b.next, s.end)
-		switch {
-		case err != nil:
-			err = b.damaged(s.path, err)
-		case s.chunks == 0:
-			err = s.remove()
-		default:
-			s.unread = records
-			b.recovered += records
-			i++
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		b.segments = slices.Delete(b.segments, i, i+1)
+func (b *Buffer) recoverRecords() {
+	for _, m := range b.marks {
+		b.next = max(b.next, m.end) // no number is used twice, even if its record is damaged
 	}
-	if len(b.segments) < before {
-		b.settled = b.surviving(slices.Clone(b.marks)) // they may have been in a file that is gone
+	for i, s := range b.segments {
+		b.next = max(b.next, s.end)
+		if i+1 < len(b.segments) {
+			// What is behind is of a commit that failed; its records went elsewhere.
+			s.end = min(s.end, b.segments[i+1].first)
+		}
+		s.marked = slices.Clone(b.marks) // b.marks goes on changing
+		s.left = s.end - s.first - covered(s.marked, s.first, s.end)
+		s.unread = s.left
+		b.recovered += s.left
+	}
+	if b.removeSettled() {
+		b.writeMarksAgain()
 		signal(b.work)
 	}
 	if n := b.recovered; n > 0 {
 		b.cfg.Logger.Info("the disk buffer holds records of an earlier run",
 			slog.String("dir", b.cfg.Dir), slog.Uint64("records", n))
 	}
-	return nil
 }
 
 // Sink returns the side that records are written to.
@@ -241,8 +212,9 @@ func (b *Buffer) closeSide() error {
 	return nil
 }
 
-// Close ends the buffer. What is not settled stays on disk. Further calls return
-// the result of the first.
+// Close ends the buffer. What is not settled is on disk then; it is an error if
+// what was in memory could not be written. Further calls return the result of
+// the first.
 func (b *Buffer) Close() error {
 	b.close.Do(func() {
 		b.mu.Lock()
@@ -251,7 +223,7 @@ func (b *Buffer) Close() error {
 		b.flush.Stop()
 		close(b.stop)
 		<-b.ended
-		b.closeErr = b.closeFiles()
+		b.closeErr = errors.Join(b.unloadErr, b.closeFiles())
 	})
 	return b.closeErr
 }
@@ -260,10 +232,13 @@ func (b *Buffer) closeFiles() error {
 	b.mu.Lock()
 	segments := b.segments
 	b.segments = nil
+	for _, s := range segments {
+		s.gone = true // what a reader misses from now on is no damage
+	}
 	b.mu.Unlock()
 	var errs []error
 	for _, s := range segments {
-		errs = append(errs, s.db.Close())
+		errs = append(errs, s.close())
 	}
 	return errors.Join(append(errs, b.lock.Close())...)
 }
@@ -282,23 +257,4 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// mergeSpans sorts the ranges and joins those that touch.
-func mergeSpans(list []span) []span {
-	slices.SortFunc(list, func(a, c span) int { return cmp.Compare(a.first, c.first) })
-	merged := list[:0]
-	for _, s := range list {
-		merged = appendSpan(merged, s)
-	}
-	return merged
-}
-
-// appendSpan adds a range behind the others, and to the last one if it follows it.
-func appendSpan(list []span, s span) []span {
-	if n := len(list); n > 0 && list[n-1].end >= s.first && list[n-1].first <= s.first {
-		list[n-1].end = max(list[n-1].end, s.end)
-		return list
-	}
-	return append(list, s)
 }

@@ -93,7 +93,7 @@ func TestSettledRecordsAreForgottenAndOthersReturn(t *testing.T) {
 // stays while the later ones, with the marks for it, are removed.
 func TestWhatIsSettledIsNotForgottenWithAFile(t *testing.T) {
 	t.Parallel()
-	cfg := spool.Config{Dir: t.TempDir(), MaxBytes: 4 << 20, Mode: spool.Volatile}
+	cfg := spool.Config{Dir: t.TempDir(), MaxBytes: 4 << 20, Mode: spool.Volatile, MemoryBytes: -1}
 	buf := open(t, cfg)
 	sink, source := buf.Sink(), buf.Source()
 	for round := range 6 {
@@ -128,7 +128,7 @@ func numbers(from, to int) []int {
 func TestFilesAreRemovedWhenSettled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	buf := open(t, spool.Config{Dir: dir, MaxBytes: 4 << 20, Mode: spool.Volatile})
+	buf := open(t, spool.Config{Dir: dir, MaxBytes: 4 << 20, Mode: spool.Volatile, MemoryBytes: -1})
 	sink, source := buf.Sink(), buf.Source()
 	for round := range 8 { // 8 times 2 MB do not fit together
 		for i := range 100 {
@@ -147,7 +147,7 @@ func TestFilesAreRemovedWhenSettled(t *testing.T) {
 
 func TestQuotaRefusesUntilThereIsRoom(t *testing.T) {
 	t.Parallel()
-	buf := open(t, spool.Config{Dir: t.TempDir(), MaxBytes: 1 << 20, Mode: spool.Volatile})
+	buf := open(t, spool.Config{Dir: t.TempDir(), MaxBytes: 1 << 20, Mode: spool.Volatile, MemoryBytes: -1})
 	sink, source := buf.Sink(), buf.Source()
 	written := 0
 	var err error
@@ -235,7 +235,7 @@ func damage(t *testing.T, path string, rnd *rand.Rand, n int) {
 func TestDamageIsSkippedAndCounted(t *testing.T) {
 	t.Parallel()
 	original := t.TempDir()
-	buf := open(t, spool.Config{Dir: original, MaxBytes: 4 << 20, Mode: spool.Volatile})
+	buf := open(t, spool.Config{Dir: original, MaxBytes: 4 << 20, Mode: spool.Volatile, MemoryBytes: -1})
 	sink, n := buf.Sink(), 6000
 	for i := 0; i < n; i += 100 {
 		require.NoError(t, sink.Write(t.Context(), records(i, i+100)))
@@ -256,7 +256,7 @@ func TestDamageIsSkippedAndCounted(t *testing.T) {
 			damage(t, victim, rnd, 1+rnd.IntN(30))
 		}
 		var log bytes.Buffer
-		buf := open(t, spool.Config{Dir: dir, MaxBytes: 4 << 20, Mode: spool.Volatile, Logger: textLog(&log)})
+		buf := open(t, spool.Config{Dir: dir, MaxBytes: 4 << 20, Mode: spool.Volatile, MemoryBytes: -1, Logger: textLog(&log)})
 		last := -1
 		got := takeAll(t, buf.Source())
 		for _, m := range got {
@@ -297,6 +297,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		dir := t.TempDir()
 		m := &model{t: t, cfg: spool.Config{Dir: dir, MaxBytes: 2 << 20, Mode: spool.Volatile, Logger: quiet()}}
+		m.cfg.MemoryBytes = rapid.SampledFrom([]int64{-1, 30_000, 1 << 20}).Draw(rt, "memory")
 		m.open(rt)
 		defer func() { require.NoError(rt, m.buf.Close()) }()
 		rt.Repeat(map[string]func(*rapid.T){

@@ -41,12 +41,18 @@ var (
 	errDamaged = errors.New("damaged")
 )
 
-// chunkKey orders chunks by their first record; the count tells how many are
-// lost when the chunk cannot be read.
-func chunkKey(seq uint64, count int) []byte {
+// chunk is a chunk with its place. Records seq to seq+count-1 are in it.
+type chunk struct {
+	seq   uint64
+	count int
+	data  []byte
+}
+
+// key orders chunks by their first record.
+func (c chunk) key() []byte {
 	k := make([]byte, 0, keySize)
-	k = binary.BigEndian.AppendUint64(k, seq)
-	return binary.BigEndian.AppendUint32(k, uint32(count))
+	k = binary.BigEndian.AppendUint64(k, c.seq)
+	return binary.BigEndian.AppendUint32(k, uint32(c.count))
 }
 
 func parseChunkKey(k []byte) (seq uint64, count int, ok bool) {
@@ -56,12 +62,20 @@ func parseChunkKey(k []byte) (seq uint64, count int, ok bool) {
 	return binary.BigEndian.Uint64(k), int(binary.BigEndian.Uint32(k[8:])), true
 }
 
+// intact tells whether the chunk is what its key says. Its records may still be
+// damaged.
+func (c chunk) intact() bool {
+	return len(c.data) >= headerSize && c.count > 0 &&
+		binary.BigEndian.Uint32(c.data) == crc32.Checksum(c.data[4:headerSize], castagnoli) &&
+		binary.BigEndian.Uint64(c.data[4:]) == c.seq && int(binary.BigEndian.Uint32(c.data[12:])) == c.count
+}
+
 // putHeader completes a chunk that was begun with headerSize free bytes.
-func putHeader(chunk []byte, seq uint64, count int, now time.Time) {
-	binary.BigEndian.PutUint64(chunk[4:], seq)
-	binary.BigEndian.PutUint32(chunk[12:], uint32(count))
-	binary.BigEndian.PutUint64(chunk[16:], uint64(now.UnixNano()))
-	binary.BigEndian.PutUint32(chunk, crc32.Checksum(chunk[4:headerSize], castagnoli))
+func putHeader(data []byte, seq uint64, count int, now time.Time) {
+	binary.BigEndian.PutUint64(data[4:], seq)
+	binary.BigEndian.PutUint32(data[12:], uint32(count))
+	binary.BigEndian.PutUint64(data[16:], uint64(now.UnixNano()))
+	binary.BigEndian.PutUint32(data, crc32.Checksum(data[4:headerSize], castagnoli))
 }
 
 // appendFrame appends a record with its frame.
@@ -75,18 +89,14 @@ func appendFrame(dst []byte, r *bridge.Record) []byte {
 	return dst
 }
 
-// readChunk calls yield for every record of a chunk that is intact and returns
-// when the chunk was appended and how many records were. The records refer to
-// the chunk's memory.
-func readChunk(key, chunk []byte, yield func(*bridge.Record)) (appended time.Time, intact int) {
-	seq, count, ok := parseChunkKey(key)
-	if !ok || len(chunk) < headerSize ||
-		binary.BigEndian.Uint32(chunk) != crc32.Checksum(chunk[4:headerSize], castagnoli) ||
-		binary.BigEndian.Uint64(chunk[4:]) != seq || int(binary.BigEndian.Uint32(chunk[12:])) != count {
+// records calls yield for every intact record of an intact chunk and returns when the chunk was appended and how many records were. The records
+// refer to the chunk's memory.
+func (c chunk) records(yield func(*bridge.Record)) (appended time.Time, intact int) {
+	if !c.intact() {
 		return time.Time{}, 0
 	}
-	appended = time.Unix(0, int64(binary.BigEndian.Uint64(chunk[16:])))
-	for rest := chunk[headerSize:]; len(rest) >= frameSize; {
+	appended = time.Unix(0, int64(binary.BigEndian.Uint64(c.data[16:])))
+	for rest := c.data[headerSize:]; len(rest) >= frameSize; {
 		length := int(binary.BigEndian.Uint32(rest[4:]))
 		if length > len(rest)-frameSize {
 			break // the length is damaged; nobody knows where the next frame is
@@ -95,7 +105,7 @@ func readChunk(key, chunk []byte, yield func(*bridge.Record)) (appended time.Tim
 		rest = rest[len(frame):]
 		var r bridge.Record
 		if binary.BigEndian.Uint32(frame) == crc32.Checksum(frame[4:], castagnoli) &&
-			decodeRecord(frame[frameSize:], &r) == nil && intact < count {
+			decodeRecord(frame[frameSize:], &r) == nil && intact < c.count {
 			intact++
 			yield(&r)
 		}

@@ -25,13 +25,13 @@ func FuzzDecodeRecord(f *testing.F) {
 }
 
 func FuzzReadChunk(f *testing.F) {
-	chunk := appendFrame(make([]byte, headerSize), &bridge.Record{Data: []byte("one")})
-	chunk = appendFrame(chunk, &bridge.Record{Data: []byte("two")})
-	putHeader(chunk, 7, 2, time.Unix(1, 0))
-	f.Add(chunkKey(7, 2), chunk)
-	f.Fuzz(func(t *testing.T, key, chunk []byte) {
+	data := appendFrame(make([]byte, headerSize), &bridge.Record{Data: []byte("one")})
+	data = appendFrame(data, &bridge.Record{Data: []byte("two")})
+	putHeader(data, 7, 2, time.Unix(1, 0))
+	f.Add(uint64(7), 2, data)
+	f.Fuzz(func(t *testing.T, seq uint64, count int, data []byte) {
 		n := 0
-		_, intact := readChunk(key, chunk, func(*bridge.Record) { n++ })
+		_, intact := chunk{seq, count, data}.records(func(*bridge.Record) { n++ })
 		require.Equal(t, intact, n)
 	})
 }
@@ -39,16 +39,16 @@ func FuzzReadChunk(f *testing.F) {
 func TestChunkSkipsWhatIsDamagedOnly(t *testing.T) {
 	t.Parallel()
 	texts := []string{"first", "second", "third"}
-	chunk := make([]byte, headerSize)
+	data := make([]byte, headerSize)
 	for _, text := range texts {
-		chunk = appendFrame(chunk, &bridge.Record{Data: []byte(text)})
+		data = appendFrame(data, &bridge.Record{Data: []byte(text)})
 	}
-	putHeader(chunk, 7, 3, time.Unix(1, 0))
-	for at := range chunk {
-		bad := append([]byte(nil), chunk...)
+	putHeader(data, 7, 3, time.Unix(1, 0))
+	for at := range data {
+		bad := append([]byte(nil), data...)
 		bad[at] ^= 0x10
 		left := texts
-		_, intact := readChunk(chunkKey(7, 3), bad, func(r *bridge.Record) {
+		_, intact := chunk{7, 3, bad}.records(func(r *bridge.Record) {
 			for len(left) > 0 && left[0] != string(r.Data) {
 				left = left[1:]
 			}
@@ -56,6 +56,6 @@ func TestChunkSkipsWhatIsDamagedOnly(t *testing.T) {
 		})
 		require.Less(t, intact, 3, "byte %d", at)
 	}
-	_, intact := readChunk(chunkKey(7, 3), chunk, func(*bridge.Record) {})
+	_, intact := chunk{7, 3, data}.records(func(*bridge.Record) {})
 	require.Equal(t, 3, intact)
 }

@@ -1,14 +1,13 @@
 package spool
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
-	bolt "go.etcd.io/bbolt"
 )
 
 // flushDelay is how long it may take until it is on disk what has been settled,
@@ -26,15 +25,15 @@ type request struct {
 // chunkEnd is where in request.buf a chunk ends and how many records it has.
 type chunkEnd struct{ end, count int }
 
-// commitLoop is the only one who writes files: everything that has come together
-// since the last commit goes into the next one.
+// commitLoop is the only one who writes: everything that has come together since
+// the last commit goes into the next one.
 func (b *Buffer) commitLoop() {
 	defer close(b.ended)
-	for stopping := false; !stopping; {
+	for !b.ending {
 		select {
 		case <-b.work:
 		case <-b.stop:
-			stopping = true
+			b.ending = true
 		}
 		b.commitWaiting()
 	}
@@ -42,37 +41,42 @@ func (b *Buffer) commitLoop() {
 
 func (b *Buffer) commitWaiting() {
 	b.mu.Lock()
-	requests, marks := b.waiting, b.settled
+	requests, settled := b.waiting, b.settled
 	b.waiting, b.settled, b.armed = nil, nil, false
 	b.mu.Unlock()
 
-	for _, m := range marks {
-		b.marks = appendSpan(b.marks, m)
-	}
+	b.marks = append(b.marks, settled...)
+	b.unwritten = append(b.unwritten, settled...)
 	if b.removeSettled() {
-		// Marks of segments that still exist may have been in those.
-		b.marks = b.surviving(mergeSpans(b.marks))
-		marks = slices.Clone(b.marks)
+		b.writeMarksAgain() // those of segments that still exist may have been there
+	}
+	if b.ending {
+		b.unloadErr = b.unload()
 	}
 	requests = b.admit(requests)
 	if len(requests) == 0 {
-		marks = b.surviving(marks)
+		b.unwritten = b.surviving(b.unwritten)
+		if len(b.unwritten) == 0 || b.toMemory() {
+			return
+		}
 	}
-	if len(requests) == 0 && len(marks) == 0 {
-		return
-	}
-	err := b.commit(requests, marks)
+	err := b.commit(requests)
 	if err != nil {
 		err = bridge.Unavailable(fmt.Errorf("disk buffer: %w", err))
 		b.mu.Lock()
 		b.failing = err
 		b.stats.FailedCommits++
-		b.settled = append(marks, b.settled...)
 		b.mu.Unlock()
 	}
 	for _, r := range requests {
 		r.done <- err
 	}
+}
+
+// writeMarksAgain has all marks that matter written with the next commit.
+func (b *Buffer) writeMarksAgain() {
+	b.marks = b.surviving(mergeSpans(b.marks))
+	b.unwritten = slices.Clone(b.marks)
 }
 
 // admit refuses the requests for which the quota leaves no room.
@@ -86,6 +90,7 @@ func (b *Buffer) admit(requests []*request) []*request {
 	for _, s := range b.segments {
 		used += s.size
 	}
+	b.full = false
 	admitted := requests[:0]
 	for _, r := range requests {
 		if used += int64(len(r.buf)); used <= b.cfg.MaxBytes {
@@ -93,97 +98,134 @@ func (b *Buffer) admit(requests []*request) []*request {
 			continue
 		}
 		used -= int64(len(r.buf))
+		b.full = true
 		b.failing = fmt.Errorf("%w: it has reached MaxBytes (%d)", ErrFull, b.cfg.MaxBytes)
 		b.stats.Refused += uint64(r.records)
 		r.done <- bridge.Throttled(b.failing, 0)
-		// Sealed, the newest segment can be removed as well.
-		if n := len(b.segments); n > 0 {
-			b.segments[n-1].sealed = true
-		}
 	}
 	return admitted
 }
 
-// commit writes requests and marks in one transaction.
-func (b *Buffer) commit(requests []*request, marks []span) error {
-	s, err := b.writable()
+// commit writes the requests, and to disk the marks, in one transaction.
+func (b *Buffer) commit(requests []*request) error {
+	chunks, bytes, end := number(requests, b.next)
+	s, size, err := b.put(chunks, bytes)
+	if errors.Is(err, errDamaged) {
+		s, size, err = b.put(chunks, bytes) // elsewhere
+	}
 	if err != nil {
 		return err
 	}
-	seq, chunks, size, now := b.next, 0, int64(0), time.Now()
-	err = guard(func() error {
-		return s.db.Update(func(tx *bolt.Tx) error {
-			if err := putMarks(tx, marks); err != nil {
-				return err
-			}
-			bucket := tx.Bucket(bucketChunks)
-			bucket.FillPercent = 1 // keys only grow
-			for _, r := range requests {
-				at := 0
-				for _, c := range r.chunks {
-					chunk := r.buf[at:c.end:c.end]
-					putHeader(chunk, seq, c.count, now)
-					if err := bucket.Put(chunkKey(seq, c.count), chunk); err != nil {
-						return err
-					}
-					at = c.end
-					seq += uint64(c.count)
-				}
-				chunks += len(r.chunks)
-			}
-			size = tx.Size()
-			return nil
-		})
-	})
-	if isDamage(err) {
-		b.quarantine(s, err)
+	if !s.inMemory() {
+		b.unwritten = nil
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err != nil {
-		// What of the transaction has reached the disk is not known, so this
-		// file is never written again.
-		s.sealed = true
-		return err
-	}
+	records := end - b.next
 	b.stats.Commits++
-	b.stats.Appended += seq - b.next
-	s.unread += seq - b.next
-	b.next, s.end = seq, seq
-	s.chunks += chunks
-	s.size = max(size, s.size)
-	s.sealed = s.sealed || s.size >= b.cfg.segmentBytes()
-	if chunks > 0 {
+	b.stats.Appended += records
+	s.unread += records
+	s.left += records
+	b.next, s.end = end, end
+	s.size = size
+	if records > 0 {
 		b.failing = nil
 		signal(b.data)
 	}
-	return nil
-}
-
-func putMarks(tx *bolt.Tx, marks []span) error {
-	bucket := tx.Bucket(bucketSettled)
-	for _, m := range marks {
-		k := binary.BigEndian.AppendUint64(make([]byte, 0, 8), m.first)
-		v := binary.BigEndian.AppendUint64(make([]byte, 0, 8), m.end)
-		if err := bucket.Put(k, v); err != nil {
-			return err
-		}
+	b.mu.Unlock()
+	if !s.inMemory() && size >= b.cfg.segmentBytes() {
+		b.seal(s)
 	}
 	return nil
 }
 
-// writable returns the segment to write to, a new one if need be.
-func (b *Buffer) writable() (*segment, error) {
+func (b *Buffer) put(chunks []chunk, bytes int64) (*segment, int64, error) {
+	s, err := b.writable(bytes)
+	if err != nil {
+		return nil, 0, err
+	}
+	size, err := s.put(chunks, b.unwritten)
+	if err != nil {
+		b.abandon(s, err)
+	}
+	return s, size, err
+}
+
+// number completes the chunks of the requests, whose records get the numbers
+// from seq on, and returns their bytes and the number behind them.
+func number(requests []*request, seq uint64) (chunks []chunk, size int64, end uint64) {
+	now := time.Now()
+	for _, r := range requests {
+		at := 0
+		for _, c := range r.chunks {
+			data := r.buf[at:c.end:c.end]
+			putHeader(data, seq, c.count, now)
+			chunks = append(chunks, chunk{seq, c.count, data})
+			at = c.end
+			seq += uint64(c.count)
+		}
+		size += int64(len(r.buf)) + chunkOverhead*int64(len(r.chunks))
+	}
+	return chunks, size, seq
+}
+
+// abandon seals a segment whose transaction failed: what of it has reached the
+// disk is not known, so the file is never written again. What is intact in it is
+// still handed out.
+func (b *Buffer) abandon(s *segment, err error) {
 	b.mu.Lock()
-	if n := len(b.segments); n > 0 && !b.segments[n-1].sealed {
-		s := b.segments[n-1]
-		b.mu.Unlock()
-		return s, nil
+	s.sealed = true
+	if errors.Is(err, errDamaged) {
+		b.damage(s, "a file is not written any more", slog.Any("error", err))
+	}
+	empty := s.end == s.first
+	if empty { // the next one has the same name
+		s.gone = true
+		b.segments = slices.DeleteFunc(b.segments, func(x *segment) bool { return x == s })
 	}
 	b.mu.Unlock()
-	s, err := createSegment(b.cfg, b.next) // only the committer changes b.next
-	if err != nil {
-		return nil, err
+	_ = s.release() // the error of put says it all
+	if empty {
+		b.discard(s)
+	}
+	b.writeMarksAgain()
+}
+
+// seal ends the writing to a segment.
+func (b *Buffer) seal(s *segment) {
+	b.mu.Lock()
+	s.sealed = true
+	b.mu.Unlock()
+	if err := s.release(); err != nil {
+		b.cfg.Logger.Warn("cannot close a file of the disk buffer", slog.String("file", s.path), slog.Any("error", err))
+	}
+}
+
+// writable returns the segment to write to, a new one if need be: one in memory
+// while there is room, if the buffer has memory. The change from memory to disk
+// comes at the bound. The change back comes when a file is full, or has been
+// read, and half of the memory is free, so that files do not become small.
+func (b *Buffer) writable(size int64) (*segment, error) {
+	b.mu.Lock()
+	s, limit := b.newest(), b.memoryBytes()
+	if s == nil || !s.inMemory() {
+		limit /= 2
+	}
+	room := limit > 0 && b.memoryUsed()+size <= limit
+	good := s != nil && (s.inMemory() == room || room && s.left > 0)
+	b.mu.Unlock()
+	if good {
+		return s, nil
+	}
+	if s != nil {
+		b.seal(s)
+	}
+	s = &segment{store: new(memory), first: b.next, end: b.next} // only the committer changes b.next
+	if !room {
+		d, err := createDisk(b.cfg, b.next, nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		s.store, s.path = d, d.path
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -191,51 +233,83 @@ func (b *Buffer) writable() (*segment, error) {
 	return s, nil
 }
 
-// removeSettled removes the segments that hold nothing any more and reports
-// whether there were any.
-func (b *Buffer) removeSettled() bool {
-	var done []*segment
+// newest returns the segment that may be written, nil if there is none. The lock
+// is held.
+func (b *Buffer) newest() *segment {
+	if n := len(b.segments); n > 0 && !b.segments[n-1].sealed {
+		return b.segments[n-1]
+	}
+	return nil
+}
+
+// toMemory tells whether the next write goes to memory.
+func (b *Buffer) toMemory() bool {
 	b.mu.Lock()
-	b.segments = slices.DeleteFunc(b.segments, func(s *segment) bool {
-		if s.chunks > 0 || !s.sealed {
-			return false
+	defer b.mu.Unlock()
+	s := b.newest()
+	return b.memoryBytes() > 0 && (s == nil || s.inMemory())
+}
+
+// memoryUsed returns the size of what is in memory. The lock is held.
+func (b *Buffer) memoryUsed() (n int64) {
+	for _, s := range b.segments {
+		if s.inMemory() {
+			n += s.size
 		}
-		s.gone = true
-		done = append(done, s)
+	}
+	return n
+}
+
+// memoryBytes is how much of the buffer may be in memory: nothing at the end.
+func (b *Buffer) memoryBytes() int64 {
+	if b.ending {
+		return 0
+	}
+	return b.cfg.memoryBytes()
+}
+
+// unload writes to disk what is in memory, at the end.
+func (b *Buffer) unload() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var errs []error
+	for i, s := range b.segments {
+		if !s.inMemory() || s.left == 0 {
+			continue
+		}
+		d, err := b.rewrite(s)
+		if err != nil {
+			err = fmt.Errorf("disk buffer: %d records that were in memory are lost: %w", s.left, err)
+			b.cfg.Logger.Error(err.Error())
+			errs = append(errs, err)
+			continue
+		}
+		s.sealed, s.gone = true, true
+		b.segments[i] = d
+	}
+	return errors.Join(errs...)
+}
+
+// rewrite makes a file of what is left in a segment.
+func (b *Buffer) rewrite(s *segment) (*segment, error) {
+	var chunks []chunk
+	var settled []span
+	next := uint64(0)
+	_ = s.read(0, s.end, func(c chunk) bool {
+		if next > 0 && c.seq > next {
+			settled = append(settled, span{next, c.seq})
+		}
+		next = c.seq + uint64(c.count)
+		chunks = append(chunks, c)
 		return true
 	})
-	b.mu.Unlock()
-	for _, s := range done {
-		if err := s.remove(); err != nil {
-			b.cfg.Logger.Warn("cannot remove a file of the disk buffer",
-				slog.String("file", s.path), slog.Any("error", err))
-		}
+	d, err := createDisk(b.cfg, chunks[0].seq, chunks, settled)
+	if err != nil {
+		return nil, err
 	}
-	return len(done) > 0
-}
-
-// surviving returns the marks that matter: those of segments that still exist.
-func (b *Buffer) surviving(marks []span) []span {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.DeleteFunc(marks, func(m span) bool {
-		return !slices.ContainsFunc(b.segments, func(s *segment) bool {
-			return m.first < s.end && m.end > s.first
-		})
-	})
-}
-
-// settle notes that the records of a chunk need not be kept. It does no I/O.
-func (b *Buffer) settle(s *segment, seq uint64, count int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if s.gone {
-		return
+	if err := errors.Join(d.sync(), d.release()); err != nil {
+		return nil, errors.Join(err, d.close())
 	}
-	s.chunks--
-	b.settled = appendSpan(b.settled, span{seq, seq + uint64(count)})
-	if !b.armed && !b.closed {
-		b.armed = true
-		b.flush.Reset(flushDelay)
-	}
+	b.marks = append(b.marks, settled...)
+	return &segment{store: d, path: d.path, first: chunks[0].seq, end: next, left: s.left, unread: s.unread, sealed: true}, nil
 }

@@ -1,297 +1,228 @@
 package spool
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"hash/crc32"
-	"os"
-	"path/filepath"
-	"runtime"
-	"runtime/debug"
-	"strconv"
-	"strings"
-	"time"
-
-	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
+	"log/slog"
+	"slices"
+	"sort"
 )
 
-const (
-	format      = "1"
-	segmentExt  = ".seg"
-	creatingExt = ".creating"
-	corruptExt  = ".corrupt"
-	lockTimeout = time.Second
-)
-
-// Buckets of a segment.
-var (
-	bucketMeta    = []byte("meta")    // "format" -> formatText
-	bucketChunks  = []byte("chunks")  // chunkKey -> chunk
-	bucketSettled = []byte("settled") // first record -> end, of ranges in any segment
-
-	keyFormat = []byte("format")
-)
-
-// segment is one file. The fields below the line are guarded by Buffer.mu.
+// segment is a run of chunks, without gaps between the numbers of their records.
+// Those in a segment come before those in the next one, wherever they lie. The
+// fields below the line are guarded by Buffer.mu.
 type segment struct {
-	path  string
-	db    *bolt.DB
+	store
+	path  string // empty: in memory
 	first uint64
+	// settled in an earlier run
+	marked []span
 
-	end    uint64 // behind its last record that may be read
-	chunks int    // that are not settled
-	unread uint64 // records that the source has not read
-	size   int64
-	sealed bool   // takes nothing more
-	gone   bool   // removed or kept aside
-	marked []span // settled in an earlier run
+	end     uint64 // behind its last record that may be read
+	left    uint64 // records that are not settled
+	unread  uint64 // records that the source has not read
+	size    int64
+	sealed  bool // takes nothing more
+	gone    bool // removed
+	damaged bool // kept aside when it is not needed any more
+}
+
+func (s *segment) inMemory() bool { return s.path == "" }
+
+// store is where the chunks of a segment lie.
+type store interface {
+	// put adds chunks and marks, all or none, and returns the size of it all.
+	// After an error it takes nothing more. The committer calls it.
+	put(chunks []chunk, marks []span) (size int64, err error)
+	// read calls want for the chunks that begin at record pos or later and
+	// before end, in order, until it returns false. It goes on behind what is
+	// damaged, and returns what that is.
+	read(pos, end uint64, want func(chunk) bool) error
+	// settle forgets a chunk and returns how much memory that frees.
+	settle(seq uint64) int64
+	// release gives up what only put needs. The committer calls it.
+	release() error
+	remove() error
+	close() error
 }
 
 // span is a range of records: first to end-1.
 type span struct{ first, end uint64 }
 
-func segmentPath(dir string, first uint64) string {
-	return filepath.Join(dir, fmt.Sprintf("%020d%s", first, segmentExt))
-}
-
-// parseSegmentPath returns the number of a segment's first record.
-func parseSegmentPath(path string) (uint64, bool) {
-	name, ok := strings.CutSuffix(filepath.Base(path), segmentExt)
-	if !ok {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(name, 10, 64)
-	return n, err == nil
-}
-
-// createSegment makes a file that is either complete or not there: it gets its
-// name when it is ready.
-func createSegment(cfg Config, first uint64) (s *segment, err error) {
-	path := segmentPath(cfg.Dir, first)
-	creating := path + creatingExt
-	defer func() {
-		if err != nil {
-			_ = os.Remove(creating)
-		}
-	}()
-	db, err := bolt.Open(creating, 0o600, writeOptions(cfg))
-	if err != nil {
-		return nil, err
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketChunks, bucketSettled} {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(bucketMeta).Put(keyFormat, formatText(format))
-	})
-	if err = errors.Join(err, db.Close()); err != nil {
-		return nil, err
-	}
-	if err := os.Rename(creating, path); err != nil {
-		return nil, err
-	}
-	if err := syncDir(cfg); err != nil {
-		return nil, err
-	}
-	db, err = bolt.Open(path, 0o600, writeOptions(cfg))
-	if err != nil {
-		return nil, err
-	}
-	return &segment{path: path, db: db, first: first, end: first}, nil
-}
-
-// formatText is a version with a checksum, so that damage is not taken for a
-// newer version.
-func formatText(version string) []byte {
-	return fmt.Appendf(nil, "%s %08x", version, crc32.Checksum([]byte(version), castagnoli))
-}
-
-func writeOptions(cfg Config) *bolt.Options {
-	return &bolt.Options{
-		Timeout:         lockTimeout,
-		FreelistType:    bolt.FreelistMapType,
-		InitialMmapSize: int(cfg.segmentBytes()),
-		NoSync:          cfg.Mode == Volatile,
-		NoGrowSync:      cfg.Mode == Volatile,
-		NoStatistics:    true,
-	}
-}
-
-// syncDir makes a new name durable.
-func syncDir(cfg Config) error {
-	if cfg.Mode == Volatile || runtime.GOOS == "windows" { // which has no such call
+// segmentOf returns the segment of a record, nil if it is gone. The lock is held.
+func (b *Buffer) segmentOf(seq uint64) *segment {
+	i := sort.Search(len(b.segments), func(i int) bool { return b.segments[i].end > seq })
+	if i == len(b.segments) || b.segments[i].first > seq {
 		return nil
 	}
-	d, err := os.Open(cfg.Dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return b.segments[i]
 }
 
-// openSegment opens a file of an earlier run. It is not written again, so
-// nothing can be made worse than it is.
-func openSegment(path string, first uint64) (*segment, error) {
-	s := &segment{path: path, first: first, sealed: true}
-	err := guard(func() error {
-		if info, err := os.Stat(path); err != nil || info.Size() == 0 {
-			return errors.Join(errDamaged, err)
+// segmentAt returns the segment to read next, moving pos to where it begins, and
+// where its records end; nil when everything has been read.
+func (b *Buffer) segmentAt(pos *uint64) (*segment, uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.segments {
+		if s.end > *pos {
+			*pos = max(*pos, s.first)
+			return s, s.end
 		}
-		db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, ReadOnly: true, NoStatistics: true})
-		if err != nil {
-			return err
-		}
-		s.db = db
-		return verify(path, db)
-	})
-	if err != nil {
-		return nil, err
 	}
-	return s, s.view(func(tx *bolt.Tx) error {
-		s.size = tx.Size()
-		meta := tx.Bucket(bucketMeta)
-		if meta == nil || tx.Bucket(bucketChunks) == nil || tx.Bucket(bucketSettled) == nil {
-			return fmt.Errorf("%w: a part is missing", errDamaged)
+	return nil, 0
+}
+
+// damage notes that a file is damaged, for whatever it says about it. The lock
+// is held.
+func (b *Buffer) damage(s *segment, what string, args ...any) {
+	if !s.damaged {
+		s.damaged = true
+		b.stats.DamagedFiles++
+	}
+	b.cfg.Logger.Error("the disk buffer is damaged: "+what, append([]any{slog.String("file", s.path)}, args...)...)
+}
+
+// lose gives up records that should be in a segment and are not, unless they
+// have been settled.
+func (b *Buffer) lose(s *segment, from, to uint64, cause error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lost := to - from - covered(s.marked, from, to)
+	if s.gone || s.inMemory() || lost == 0 {
+		return
+	}
+	if cause == nil {
+		cause = errDamaged
+	}
+	b.damage(s, "records are lost", slog.Uint64("records", lost), slog.Uint64("first", from), slog.Any("error", cause))
+	b.stats.DamagedRecords += lost
+	s.unread -= min(s.unread, lost)
+	s.left -= min(s.left, lost)
+	b.mark(span{from, to})
+}
+
+// handOut counts the records of a chunk and reports those that were skipped
+// because of damage.
+func (b *Buffer) handOut(s *segment, seq uint64, intact, lost int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stats.HandedOut += uint64(intact)
+	b.stats.DamagedRecords += uint64(lost)
+	s.unread -= min(s.unread, uint64(intact+lost))
+	if lost > 0 {
+		b.damage(s, "records are lost", slog.Int("records", lost), slog.Uint64("first", seq),
+			slog.String("error", "checksum"))
+	}
+}
+
+// settle notes that the records of a chunk need not be kept. It does no I/O.
+func (b *Buffer) settle(seq uint64, count int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.segmentOf(seq)
+	if s == nil {
+		return
+	}
+	s.left -= min(s.left, uint64(count))
+	s.size -= s.settle(seq)
+	if !s.inMemory() {
+		b.mark(span{seq, seq + uint64(count)})
+	}
+}
+
+// mark has a range written down as settled, soon. The lock is held.
+func (b *Buffer) mark(m span) {
+	b.settled = appendSpan(b.settled, m)
+	if !b.armed && !b.closed {
+		b.armed = true
+		b.flush.Reset(flushDelay)
+	}
+}
+
+// removeSettled removes the segments that hold nothing any more and reports
+// whether there were any on disk.
+func (b *Buffer) removeSettled() bool {
+	var done []*segment
+	b.mu.Lock()
+	b.segments = slices.DeleteFunc(b.segments, func(s *segment) bool {
+		if s.left > 0 || !s.sealed && !b.full && !b.ending {
+			return false
 		}
-		text := meta.Get(keyFormat)
-		version, _, _ := strings.Cut(string(text), " ")
+		s.gone = true
+		done = append(done, s)
+		return true
+	})
+	b.mu.Unlock()
+	files := false
+	for _, s := range done {
+		files = files || !s.inMemory()
+		b.discard(s)
+	}
+	return files
+}
+
+// discard removes a segment that is not in the list any more, or keeps it aside
+// if it is damaged.
+func (b *Buffer) discard(s *segment) {
+	var err error
+	if s.damaged {
+		_, moved := keepAside(s.path)
+		err = errors.Join(s.close(), moved)
+	} else {
+		err = s.remove()
+	}
+	if err != nil {
+		b.cfg.Logger.Warn("cannot remove a file of the disk buffer", slog.String("file", s.path), slog.Any("error", err))
+	}
+}
+
+// surviving returns the marks that matter: those of segments that still exist.
+func (b *Buffer) surviving(marks []span) []span {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(marks, func(m span) bool {
+		return !slices.ContainsFunc(b.segments, func(s *segment) bool {
+			return m.first < s.end && m.end > s.first
+		})
+	})
+}
+
+// mergeSpans sorts the ranges and joins those that touch.
+func mergeSpans(list []span) []span {
+	slices.SortFunc(list, func(a, c span) int {
 		switch {
-		case !bytes.Equal(text, formatText(version)):
-			return fmt.Errorf("%w: the version is unreadable", errDamaged)
-		case version != format:
-			return fmt.Errorf("%s: %w %q; this version reads %q", path, ErrFormat, version, format)
+		case a.first < c.first:
+			return -1
+		case a.first > c.first:
+			return 1
 		}
-		return nil
+		return 0
 	})
-}
-
-// marks returns the ranges that the segment says are settled.
-func (s *segment) marks() (list []span, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketSettled).ForEach(func(k, v []byte) error {
-			if len(k) == 8 && len(v) == 8 {
-				list = append(list, span{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(v)})
-			}
-			return nil
-		})
-	})
-	return list, err
-}
-
-// scan counts what is in the segment, below the number limit and not settled.
-func (s *segment) scan(limit uint64) (records uint64, err error) {
-	s.chunks, s.end = 0, s.first
-	err = s.view(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketChunks).ForEach(func(k, _ []byte) error {
-			seq, count, ok := parseChunkKey(k)
-			if !ok || seq < s.end {
-				return fmt.Errorf("%w: chunk keys are out of order", errDamaged)
-			}
-			if seq >= limit {
-				return nil // of a commit that failed; its records went elsewhere
-			}
-			s.end = seq + uint64(count)
-			if !covers(s.marked, seq) {
-				s.chunks++
-				records += uint64(count)
-			}
-			return nil
-		})
-	})
-	return records, err
-}
-
-// rawChunk is a copy of a chunk.
-type rawChunk struct{ key, value []byte }
-
-// read copies chunks from record number pos on, until it has want records or
-// enough bytes.
-func (s *segment) read(pos, end uint64, want int) (list []rawChunk, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
-		c := tx.Bucket(bucketChunks).Cursor()
-		from := binary.BigEndian.AppendUint64(make([]byte, 0, 8), pos)
-		bytes := 0
-		for k, v := c.Seek(from); k != nil && want > 0 && bytes < readBytes; k, v = c.Next() {
-			seq, count, ok := parseChunkKey(k)
-			if !ok || seq < pos {
-				return fmt.Errorf("%w: chunk keys are out of order", errDamaged)
-			}
-			if seq >= end {
-				return nil
-			}
-			if covers(s.marked, seq) {
-				continue
-			}
-			raw := append(append(make([]byte, 0, len(k)+len(v)), k...), v...)
-			list = append(list, rawChunk{raw[:len(k):len(k)], raw[len(k):]})
-			want -= count
-			bytes += len(v)
-		}
-		return nil
-	})
-	return list, err
-}
-
-// readBytes is how much is read at once, unless one chunk is larger.
-const readBytes = 1 << 20
-
-// view runs f in a read transaction.
-func (s *segment) view(f func(*bolt.Tx) error) error {
-	return guard(func() error { return s.db.View(f) })
-}
-
-// remove deletes the file. Reads that are under way end first.
-func (s *segment) remove() error {
-	return errors.Join(s.db.Close(), os.Remove(s.path))
-}
-
-// keepAside renames a file that cannot be read, so that somebody may look at
-// it. It is not closed: after a panic inside the store that might wait for ever.
-func (s *segment) keepAside() (string, error) { return keepAside(s.path) }
-
-func keepAside(path string) (string, error) {
-	to := path + corruptExt
-	for i := 2; ; i++ {
-		if _, err := os.Lstat(to); os.IsNotExist(err) {
-			return to, os.Rename(path, to)
-		}
-		to = fmt.Sprintf("%s-%d%s", path, i, corruptExt)
+	merged := list[:0]
+	for _, s := range list {
+		merged = appendSpan(merged, s)
 	}
+	return merged
 }
 
-// guard runs f and turns what the store does when it meets damaged pages, a
-// panic or a memory fault, into an error.
-func guard(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, p)
-		}
-	}()
-	return f()
+// appendSpan adds a range behind the others, and to the last one if it follows it.
+func appendSpan(list []span, s span) []span {
+	if n := len(list); n > 0 && list[n-1].end >= s.first && list[n-1].first <= s.first {
+		list[n-1].end = max(list[n-1].end, s.end)
+		return list
+	}
+	return append(list, s)
 }
 
-// isDamage tells damage of a file from trouble of another kind.
-func isDamage(err error) bool {
-	return errors.Is(err, errDamaged) || errors.Is(err, bolterrors.ErrInvalid) ||
-		errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch) ||
-		errors.Is(err, bolterrors.ErrInvalidMapping)
-}
-
-// covers tells whether a number is in one of the sorted ranges.
+// covers tells whether a number is in one of the merged ranges.
 func covers(list []span, seq uint64) bool {
-	lo, hi := 0, len(list)
-	for lo < hi {
-		if mid := (lo + hi) / 2; list[mid].end <= seq {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+	return covered(list, seq, seq+1) > 0
+}
+
+// covered returns how many of the numbers from..to-1 are in the merged ranges.
+func covered(list []span, from, to uint64) (n uint64) {
+	i := sort.Search(len(list), func(i int) bool { return list[i].end > from })
+	for ; i < len(list) && list[i].first < to; i++ {
+		n += min(to, list[i].end) - max(from, list[i].first)
 	}
-	return lo < len(list) && list[lo].first <= seq
+	return n
 }

@@ -2,9 +2,6 @@ package spool
 
 import (
 	"context"
-	"errors"
-	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -57,11 +54,7 @@ func (s *Source) Read(ctx context.Context, dst []bridge.Message) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		more, err := s.fill(len(dst))
-		if err != nil {
-			return 0, err
-		}
-		if more {
+		if s.fill(len(dst)) {
 			continue
 		}
 		select {
@@ -83,51 +76,55 @@ func (s *Source) Close(context.Context) error {
 	return s.err
 }
 
+// readBytes is how much is read at once, unless one chunk is larger.
+const readBytes = 1 << 20
+
 // fill reads on and reports whether there may be more at once.
-func (s *Source) fill(want int) (bool, error) {
+func (s *Source) fill(want int) bool {
 	seg, end := s.buf.segmentAt(&s.pos)
 	if seg == nil {
-		return false, nil
+		return false
 	}
-	chunks, err := seg.read(s.pos, end, want)
-	switch {
-	case s.buf.isGone(seg):
-		return true, nil
-	case err != nil && isDamage(err):
-		s.pos = end
-		s.buf.quarantine(seg, err)
-		return true, nil
-	case err != nil:
-		return false, err
-	}
-	if len(chunks) == 0 {
-		s.pos = end
-		return true, nil
-	}
+	var chunks []chunk
+	bytes := 0
+	err := seg.read(s.pos, end, func(c chunk) bool {
+		if c.intact() && !covers(seg.marked, c.seq) {
+			chunks = append(chunks, c)
+			want -= c.count
+			bytes += len(c.data)
+		}
+		return want > 0 && bytes < readBytes
+	})
 	s.rest = s.rest[:0]
 	for _, c := range chunks {
+		if c.seq > s.pos {
+			s.buf.lose(seg, s.pos, c.seq, err)
+		}
 		s.decode(seg, c)
+		s.pos = c.seq + uint64(c.count)
 	}
-	return true, nil
+	if want > 0 && bytes < readBytes && s.pos < end {
+		s.buf.lose(seg, s.pos, end, err)
+		s.pos = end
+	}
+	return true
 }
 
 // decode makes messages of a chunk.
-func (s *Source) decode(seg *segment, raw rawChunk) {
-	seq, count, _ := parseChunkKey(raw.key)
-	s.pos = seq + 1 // the next chunk begins there or later, whatever a damaged count says
-	c := &chunk{buf: s.buf, seg: seg, seq: seq, count: count}
+func (s *Source) decode(seg *segment, c chunk) {
+	h := &handed{buf: s.buf, seq: c.seq, count: c.count}
 	from := len(s.rest)
-	delivery := bridge.NewDelivery(c, 0)
-	appended, intact := readChunk(raw.key, raw.value, func(r *bridge.Record) {
+	delivery := bridge.NewDelivery(h, 0)
+	appended, intact := c.records(func(r *bridge.Record) {
 		s.rest = append(s.rest, message(r, delivery))
 	})
 	for i := range s.rest[from:] {
 		s.rest[from+i].Received = appended
 	}
-	c.left.Store(int64(intact))
-	s.buf.handOut(seg, seq, intact, count-intact)
+	h.left.Store(int64(intact))
+	s.buf.handOut(seg, c.seq, intact, c.count-intact)
 	if intact == 0 {
-		s.buf.settle(seg, seq, count)
+		s.buf.settle(c.seq, c.count)
 	}
 }
 
@@ -160,10 +157,9 @@ func message(r *bridge.Record, d bridge.Delivery) bridge.Message {
 	return m
 }
 
-// chunk counts down the records of a chunk that are not settled.
-type chunk struct {
+// handed counts down the records of a chunk that are not settled.
+type handed struct {
 	buf    *Buffer
-	seg    *segment
 	seq    uint64
 	count  int
 	left   atomic.Int64
@@ -171,66 +167,13 @@ type chunk struct {
 }
 
 // Done implements bridge.Acker.
-func (c *chunk) Done(_ uint64, err error) {
+func (h *handed) Done(_ uint64, err error) {
 	if err != nil {
-		c.failed.Store(true)
+		h.failed.Store(true)
 	} else {
-		c.buf.done.Add(1)
+		h.buf.done.Add(1)
 	}
-	if c.left.Add(-1) == 0 && !c.failed.Load() {
-		c.buf.settle(c.seg, c.seq, c.count)
-	}
-}
-
-// segmentAt returns the segment to read next, moving pos to where it begins,
-// and where its records end; nil when everything has been read.
-func (b *Buffer) segmentAt(pos *uint64) (*segment, uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, s := range b.segments {
-		if s.end > *pos {
-			*pos = max(*pos, s.first)
-			return s, s.end
-		}
-	}
-	return nil, 0
-}
-
-func (b *Buffer) isGone(s *segment) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return s.gone || b.segments == nil
-}
-
-// quarantine takes a segment that cannot be read out of service.
-func (b *Buffer) quarantine(s *segment, cause error) {
-	b.mu.Lock()
-	if s.gone {
-		b.mu.Unlock()
-		return
-	}
-	s.gone, s.sealed = true, true
-	b.segments = slices.DeleteFunc(b.segments, func(x *segment) bool { return x == s })
-	b.stats.DamagedFiles++
-	b.stats.DamagedRecords += s.unread
-	lost := s.unread
-	b.mu.Unlock()
-	to, err := s.keepAside()
-	b.cfg.Logger.Error("a file of the disk buffer is damaged and was kept aside; records in it are lost",
-		slog.String("file", to), slog.Uint64("records", lost), slog.Any("error", errors.Join(cause, err)))
-}
-
-// handOut counts the records of a chunk and reports those that were skipped
-// because of damage.
-func (b *Buffer) handOut(s *segment, seq uint64, intact, lost int) {
-	b.mu.Lock()
-	gone := min(uint64(lost), s.unread-min(s.unread, uint64(intact)))
-	b.stats.HandedOut += uint64(intact)
-	b.stats.DamagedRecords += gone
-	s.unread -= min(s.unread, uint64(intact)+gone)
-	b.mu.Unlock()
-	if lost > 0 {
-		b.cfg.Logger.Error("records in the disk buffer are damaged and were skipped",
-			slog.String("file", s.path), slog.Uint64("chunk", seq), slog.Int("records", lost))
+	if h.left.Add(-1) == 0 && !h.failed.Load() {
+		h.buf.settle(h.seq, h.count)
 	}
 }

@@ -3,7 +3,7 @@ package spool
 // Stats is a snapshot of a Buffer's counters. They count records since Open
 // unless said otherwise.
 type Stats struct {
-	// Appended counts records written to disk.
+	// Appended counts records taken in.
 	Appended uint64 `json:"appended"`
 	// HandedOut counts records read by the source, Settled those of them that
 	// need not be kept.
@@ -18,16 +18,17 @@ type Stats struct {
 	// Commits counts transactions, FailedCommits those that failed.
 	Commits       uint64 `json:"commits"`
 	FailedCommits uint64 `json:"failed_commits"`
-	// DamagedRecords counts records that were skipped because of damage, as
-	// far as what is left of them tells, and DamagedFiles the files that could
-	// not be read at all.
+	// DamagedRecords counts records that were lost by damage, as far as what is
+	// left tells, and DamagedFiles the files in which damage was found.
 	DamagedRecords uint64 `json:"damaged_records"`
 	DamagedFiles   uint64 `json:"damaged_files"`
 
-	// Bytes is the size of all Files, MaxBytes their bound.
-	Bytes    int64 `json:"bytes"`
-	Files    int   `json:"files"`
-	MaxBytes int64 `json:"max_bytes"`
+	// Bytes is the size of all Files and of what is in memory, MaxBytes the
+	// bound of it. MemoryBytes is the part of it that is in memory.
+	Bytes       int64 `json:"bytes"`
+	Files       int   `json:"files"`
+	MaxBytes    int64 `json:"max_bytes"`
+	MemoryBytes int64 `json:"memory_bytes"`
 }
 
 // Stats returns a consistent snapshot.
@@ -37,9 +38,12 @@ func (b *Buffer) Stats() Stats {
 	s := b.stats
 	s.Settled = b.done.Load()
 	s.Pending = b.recovered + s.Appended - s.Settled - s.DamagedRecords
-	s.MaxBytes, s.Files = b.cfg.MaxBytes, len(b.segments)
+	s.MaxBytes, s.MemoryBytes = b.cfg.MaxBytes, b.memoryUsed()
 	for _, seg := range b.segments {
 		s.Bytes += seg.size
+		if !seg.inMemory() {
+			s.Files++
+		}
 	}
 	return s
 }
