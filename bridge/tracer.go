@@ -259,7 +259,11 @@ func (w *worker) ruleTraced(before int, err error) {
 // recordsTraced shows who follows the message the records made from it.
 func (w *worker) recordsTraced(m *Message) {
 	for i := w.first; i < len(w.out.Records); i++ {
-		w.entries[i].trace = w.trace.record(&w.out.Records[i])
+		r, e := &w.out.Records[i], &w.entries[i]
+		if r.Sink == "" {
+			r.Sink = e.queue.name // who follows wants to know
+		}
+		e.trace = w.trace.record(r)
 	}
 	m.Delivery = NewDelivery(&settling{w.trace, m.Delivery}, 0)
 	w.trace = nil

@@ -21,11 +21,17 @@ func (p *program) runFlags(ctx context.Context, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return o.bridge(ctx, p.logger())
+	log := p.logger()
+	t, err := newTelemetry(ctx, p.lookup, log)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	return o.bridge(ctx, t, log)
 }
 
 // bridge runs until ctx is done and drains then.
-func (o *options) bridge(ctx context.Context, log *slog.Logger) error {
+func (o *options) bridge(ctx context.Context, t *telemetry, log *slog.Logger) error {
 	r, err := rule.New(rule.Config{
 		Name: "sql", SQL: o.sql,
 		// A message without the columns of the key is stored by its topic rather
@@ -52,6 +58,7 @@ func (o *options) bridge(ctx context.Context, log *slog.Logger) error {
 		Sinks:        map[string]bridge.Sink{"kinesis": sink},
 		Queue:        bridge.QueueConfig{BatchSize: o.batch, BatchTime: o.batchTime()},
 		DrainTimeout: o.drain,
+		Tracer:       t.tracer,
 		Logger:       log,
 	})
 	if err != nil {
@@ -64,7 +71,7 @@ func (o *options) bridge(ctx context.Context, log *slog.Logger) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	status, err := serve(o.listen, false, log)
+	status, err := serve(o.listen, t.perShard, log)
 	if err != nil {
 		return err
 	}

@@ -17,12 +17,13 @@ import (
 
 // daemon runs what a definition describes, and follows its changes.
 type daemon struct {
-	path   string
-	opts   config.Options
-	log    *slog.Logger
-	status *status
-	watch  time.Duration
-	hup    <-chan os.Signal
+	path      string
+	opts      config.Options
+	log       *slog.Logger
+	status    *status
+	telemetry *telemetry
+	watch     time.Duration
+	hup       <-chan os.Signal
 
 	files map[string]string // what was read when the definition was last loaded, by path
 	def   *config.Definition
@@ -55,7 +56,11 @@ func (p *program) runDefinition(ctx context.Context, args []string) error {
 		return usageError{err}
 	}
 	d.def = def
-	if d.status, err = serve(*listen, false, d.log); err != nil {
+	if d.telemetry, err = newTelemetry(ctx, p.lookup, d.log); err != nil {
+		return err
+	}
+	defer d.telemetry.close()
+	if d.status, err = serve(*listen, d.telemetry.perShard, d.log); err != nil {
 		return err
 	}
 	defer d.status.close()
@@ -113,6 +118,7 @@ func (d *daemon) pipeline(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	cfg.Tracer = d.telemetry.tracer
 	p, err := bridge.New(cfg)
 	if err != nil {
 		return false, err
