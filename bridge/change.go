@@ -52,21 +52,28 @@ func (p *Pipeline) acquire() *table {
 
 func (p *Pipeline) release(t *table) {
 	if t.users.Add(-1) == 0 && p.table.Load() != t {
-		t.leave()
+		p.leave(t)
 	}
 }
 
-// leave tells that nobody uses a replaced table any more.
-func (t *table) leave() {
-	t.once.Do(func() { close(t.gone) })
+// leave tells that nobody uses a replaced table any more, nor one before it.
+func (p *Pipeline) leave(t *table) {
+	t.once.Do(func() {
+		close(t.gone)
+		p.release(t.next)
+	})
 }
 
 // replace puts t into service and returns the table before it. The caller holds
 // p.mu.
 func (p *Pipeline) replace(t *table) *table {
-	old := p.table.Swap(t.build())
+	t.build()
+	t.users.Add(1) // the table before it: what that has is older, and must be gone first
+	old := p.table.Load()
+	old.next = t
+	p.table.Store(t)
 	if old.users.Load() == 0 {
-		old.leave()
+		p.leave(old)
 	}
 	return old
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -77,6 +79,47 @@ func TestHotChange(t *testing.T) {
 		require.ErrorIs(t, p.SetRule("all", keyed("#")), bridge.ErrClosed)
 		require.ErrorIs(t, p.Run(t.Context()), bridge.ErrClosed)
 	})
+}
+
+// TestOrderAcrossSinks replaces the sink all the time while many workers have
+// small batches: a batch must not go to an earlier sink than the one before it.
+func TestOrderAcrossSinks(t *testing.T) {
+	t.Parallel()
+	const messages = 20_000
+	var mu sync.Mutex
+	var got []uint64
+	sink := bridge.SinkFunc(func(_ context.Context, b *bridge.Batch) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range b.Records {
+			got = append(got, binary.BigEndian.Uint64(b.Records[i].Data))
+		}
+		return nil
+	})
+	src := new(bridgetest.Source)
+	for i := range uint64(messages) {
+		src.Publish(message("k", i))
+	}
+	src.End()
+	p, err := bridge.New(bridge.Config{
+		Sources: map[string]bridge.Source{"mem": src},
+		Rules:   map[string]bridge.Rule{"all": keyed("#")},
+		Sinks:   map[string]bridge.Sink{"mem": sink},
+		Workers: 16, ReadBatch: 1, Logger: quiet,
+	})
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- p.Run(t.Context()) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for err == nil || errors.Is(err, context.Canceled) {
+		err = p.SetSink(ctx, "mem", sink, bridge.QueueConfig{})
+		runtime.Gosched()
+	}
+	require.ErrorIs(t, err, bridge.ErrClosed)
+	require.NoError(t, <-done)
+	require.Len(t, got, messages)
+	require.True(t, slices.IsSorted(got), "out of order")
 }
 
 // TestReplacedTwice replaces a sink that hangs, and its successor before that has

@@ -35,9 +35,10 @@ type table struct {
 	index *topic.Index[*ruleEntry]
 	sinks map[string]*queue
 	only  *queue // the only sink, for records that name none
-	users atomic.Int64
-	gone  chan struct{} // closed when replaced and no worker uses it any more
+	users atomic.Int64  // workers, and the table before it until that is gone
+	gone  chan struct{} // closed when replaced and nobody uses it any more
 	once  sync.Once     // guards the closing
+	next  *table        // what has replaced it
 }
 
 func checkFilters(r Rule) error {

@@ -87,7 +87,6 @@ func (w *worker) run(ctx context.Context) {
 	for {
 		n, ticket, ok := w.read(ctx)
 		if n > 0 {
-			w.table = w.p.acquire()
 			w.routes.use(w.table, w.feed.names)
 			w.evaluate(n)
 		}
@@ -103,7 +102,7 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// read takes the next batch and its ticket from the source.
+// read takes the next batch from the source, and its ticket and table.
 func (w *worker) read(ctx context.Context) (n int, ticket uint64, ok bool) {
 	f := w.feed
 	f.reading <- struct{}{}
@@ -122,6 +121,11 @@ func (w *worker) read(ctx context.Context) (n int, ticket uint64, ok bool) {
 		default:
 			f.ended, f.err = true, fmt.Errorf("source %q: %w", f.name, err)
 		}
+	}
+	if n > 0 {
+		// Now, so that no batch has an earlier table than the one before it:
+		// its records would overtake those that wait for a sink's successor.
+		w.table = w.p.acquire()
 	}
 	ticket = f.tickets
 	f.tickets++
@@ -267,11 +271,11 @@ func (w *worker) ruleFailed(r *ruleEntry, err error, stack []byte) {
 	if w.env.hooks.OnRuleError != nil {
 		w.env.hooks.OnRuleError(RuleErrorEvent{r.name, topic, err})
 	}
-	log := w.env.log.With(slog.String("topic", topic))
+	more := []slog.Attr{slog.String("topic", topic), w.env.excerpt("payload", m.Payload)}
 	if stack != nil {
-		log = log.With(slog.String("stack", string(stack)))
+		more = append(more, slog.String("stack", string(stack)))
 	}
-	w.env.repeats.log(log, slog.LevelWarn, r.name, "rule failed", err, 1)
+	w.env.warn(slog.LevelWarn, "rule", r.name, "rule failed", err, 1, more...)
 }
 
 // address shares the message's delivery among the records made from it.
