@@ -95,7 +95,7 @@ func netConfig(broker string) Config {
 	cfg := fakeConfig(nil)
 	cfg.Dial = nil
 	cfg.Brokers = []string{broker}
-	cfg.StartTimeout = 10 * time.Second
+	cfg.StartTimeout = time.Minute
 	cfg.BackoffMin, cfg.BackoffMax = 10*time.Millisecond, 100*time.Millisecond
 	return cfg
 }
@@ -124,21 +124,20 @@ func roundTrip(t *testing.T, b *mqttfake.Broker, cfg Config) *Source {
 	before := b.Acked()
 	send(b, 1, 0, 100)
 	settle(readN(t, s, 100), nil)
-	require.Eventually(t, func() bool { return b.Acked() == before+100 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.Acked() == before+100 }, time.Minute, time.Millisecond)
 	return s
 }
 
 func openFails(t *testing.T, cfg Config) error {
 	t.Helper()
+	cfg.StartTimeout = 0 // or Open would wait for what may pass
 	s, err := New(cfg)
 	require.NoError(t, err)
-	start := time.Now()
 	err = s.Open(t.Context())
 	var e *Error
 	require.ErrorAs(t, err, &e)
 	require.NotContains(t, err.Error(), "\n")
 	require.True(t, e.Permanent)
-	require.Less(t, time.Since(start), 9*time.Second, "a permanent error is not waited for")
 	return err
 }
 
@@ -192,7 +191,7 @@ func TestTLSClientCertificates(t *testing.T) {
 	require.NoError(t, os.Rename(cert, cfg.CertFile))
 	require.NoError(t, os.Rename(key, cfg.KeyFile))
 	b.Cut()
-	require.Eventually(t, func() bool { return s.Stats().Reconnects == 1 && s.Check(t.Context()) == nil }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Stats().Reconnects == 1 && s.Check(t.Context()) == nil }, time.Minute, time.Millisecond)
 	require.Equal(t, "renewed", seen.Load())
 }
 
@@ -273,19 +272,21 @@ func TestProxy(t *testing.T) {
 	require.NoError(t, s.Close(t.Context()))
 
 	cfg.Proxy = proxy.URL
-	cfg.StartTimeout = 200 * time.Millisecond
-	s, err := New(cfg)
-	require.NoError(t, err)
-	err = s.Open(t.Context())
-	require.ErrorContains(t, err, "proxy: it answered")
+	require.ErrorContains(t, attempt(t, cfg), "proxy: it answered")
+}
+
+// attempt makes one attempt to connect, which fails in a way that may pass.
+func attempt(t *testing.T, cfg Config) error {
+	t.Helper()
+	cfg.StartTimeout = 0
+	s := open(t, cfg)
+	err := s.Check(t.Context())
+	require.NoError(t, s.Close(t.Context()))
+	return err
 }
 
 func TestConnectionRefused(t *testing.T) {
-	cfg := netConfig("mqtt://" + freeAddr(t))
-	cfg.StartTimeout = 200 * time.Millisecond
-	s, err := New(cfg)
-	require.NoError(t, err)
-	require.ErrorContains(t, s.Open(t.Context()), "connection refused")
+	require.ErrorContains(t, attempt(t, netConfig("mqtt://"+freeAddr(t))), "connection refused")
 }
 
 func TestMQTT3Broker(t *testing.T) {

@@ -42,7 +42,7 @@ func open(t *testing.T, cfg Config) *Source {
 // readN reads n messages.
 func readN(t *testing.T, s *Source, n int) []bridge.Message {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
 	var all []bridge.Message
 	buf := make([]bridge.Message, 7)
