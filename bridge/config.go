@@ -37,6 +37,10 @@ type Config struct {
 	Hooks Hooks
 	// Logger gets what an operator should know. Default slog.Default().
 	Logger *slog.Logger
+	// LogPayload is how many bytes of the payload of a message that a rule fails
+	// on, or of the data of a record that a sink gives up, are logged with the
+	// reason. Default 0: payloads are not logged.
+	LogPayload int
 	// ReadBatch is the highest number of messages taken from a source at
 	// once. Default 256.
 	ReadBatch int
@@ -196,6 +200,9 @@ func (c Config) Validate() error {
 	}
 	if c.DrainTimeout < 0 {
 		bad("DrainTimeout: %v is negative", c.DrainTimeout)
+	}
+	if c.LogPayload < 0 {
+		bad("LogPayload: %d is negative", c.LogPayload)
 	}
 	if c.ReadBatch < 0 {
 		bad("ReadBatch: %d is negative", c.ReadBatch)

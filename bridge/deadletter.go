@@ -34,7 +34,10 @@ func (q *queue) fail(failed []failure) {
 	if q.env.hooks.OnFail != nil {
 		q.env.hooks.OnFail(FailEvent{q.name, len(failed), reason})
 	}
-	q.env.repeats.log(q.env.log, slog.LevelWarn, q.name, "sink gave up records", reason, len(failed))
+	var first Record
+	failed[0].node.record(&first, 0)
+	q.env.warn(slog.LevelWarn, "sink", q.name, "sink gave up records", reason, len(failed),
+		slog.String("rule", first.Rule), slog.String("topic", first.Topic), q.env.excerpt("data", first.Data))
 }
 
 // recycle takes back the nodes of records that failed outside a Write.

@@ -3,8 +3,9 @@ package bridge
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
+
+	"github.com/sluiceio/sluice/internal/repeat"
 )
 
 // environment is what the parts of a pipeline share.
@@ -13,49 +14,37 @@ type environment struct {
 	ctx     context.Context // of Sink.Write; cancelled when the drain times out
 	hooks   *Hooks
 	log     *slog.Logger
-	repeats repeats
+	repeats repeat.Lines
+	// payload is how many bytes of a payload may be logged.
+	payload int
 }
 
 // now is the pipeline's clock: the time since its start.
 func (e *environment) now() time.Duration { return time.Since(e.start) }
 
-// repeats holds back log lines that say the same again and again: one line per
-// text and interval, with the number of those that were left out.
-type repeats struct {
-	mu   sync.Mutex
-	seen map[string]*repeat
-}
-
-type repeat struct {
-	next time.Time
-	left int
-}
-
-const (
-	repeatInterval = 10 * time.Second
-	repeatTexts    = 256 // remembered at once
-)
-
-// log writes a line about count things that went wrong for the reason err. The
-// text is what tells repeats apart, with the name that the logger or attrs give.
-func (r *repeats) log(l *slog.Logger, level slog.Level, name, text string, err error, count int) {
-	key, now := name+"\x00"+text, time.Now()
-	r.mu.Lock()
-	if r.seen == nil || len(r.seen) >= repeatTexts {
-		r.seen = make(map[string]*repeat)
-	}
-	seen := r.seen[key]
-	if seen == nil {
-		seen = new(repeat)
-		r.seen[key] = seen
-	}
-	seen.left += count
-	if now.Before(seen.next) {
-		r.mu.Unlock()
+// warn logs that something went wrong n times with a part, such as a rule, unless
+// it was logged lately. More makes further attributes.
+func (e *environment) warn(level slog.Level, kind, name, text string, err error, n int, more ...slog.Attr) {
+	count, ok := e.repeats.Admit(name, text, n)
+	if !ok {
 		return
 	}
-	count, seen.left, seen.next = seen.left, 0, now.Add(repeatInterval)
-	r.mu.Unlock()
-	l.LogAttrs(context.Background(), level, text,
-		slog.String("name", name), slog.Int("count", count), slog.Any("error", err))
+	attrs := append([]slog.Attr{slog.String(kind, name), slog.Int("count", count), slog.Any("error", err)}, more...)
+	e.log.LogAttrs(context.Background(), level, text, attrs...)
+}
+
+// excerpt is an attribute with the beginning of a payload or of a record's data, if
+// such may be logged, and an empty one otherwise.
+func (e *environment) excerpt(key string, b []byte) slog.Attr {
+	if e.payload <= 0 {
+		return slog.Attr{}
+	}
+	x := excerpt(b, e.payload)
+	if x.Base64 {
+		x.Text = "base64:" + x.Text
+	}
+	if x.Size > e.payload {
+		x.Text += "…"
+	}
+	return slog.String(key, x.Text)
 }

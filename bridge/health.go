@@ -84,8 +84,11 @@ func (e *environment) stateChanged(kind, name string, h Health) {
 	if h.State != Connected {
 		level = slog.LevelWarn
 	}
-	e.log.LogAttrs(e.ctx, level, kind+" is "+h.State.String(),
-		slog.String("name", name), slog.String("reason", h.Reason))
+	attrs := []slog.Attr{slog.String(kind, name)}
+	if h.Reason != "" {
+		attrs = append(attrs, slog.String("reason", h.Reason))
+	}
+	e.log.LogAttrs(e.ctx, level, kind+" is "+h.State.String(), attrs...)
 	if e.hooks.OnState != nil {
 		e.hooks.OnState(StateEvent{Kind: kind, Name: name, Health: h})
 	}

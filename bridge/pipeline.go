@@ -46,7 +46,7 @@ func New(cfg Config) (*Pipeline, error) {
 	cfg = cfg.withDefaults()
 	p := &Pipeline{cfg: cfg}
 	ctx, stop := context.WithCancel(context.Background())
-	p.env = &environment{start: time.Now(), ctx: ctx, hooks: &p.cfg.Hooks, log: cfg.Logger}
+	p.env = &environment{start: time.Now(), ctx: ctx, hooks: &p.cfg.Hooks, log: cfg.Logger, payload: cfg.LogPayload}
 	p.stop = stop
 	for _, name := range sortedKeys(cfg.Sources) {
 		p.feeds = append(p.feeds, newFeed(name, cfg.Sources[name]))

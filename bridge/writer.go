@@ -183,8 +183,8 @@ func (q *queue) send(w *writer) (err error) {
 		if p := recover(); p != nil {
 			// What was stored before the panic is not known.
 			err = Ambiguous(fmt.Errorf("sink %q panicked: %v", q.name, p))
-			log := q.env.log.With(slog.String("stack", string(debug.Stack())))
-			q.env.repeats.log(log, slog.LevelError, q.name, "sink panicked; the batch will be written again", err, 1)
+			q.env.warn(slog.LevelError, "sink", q.name, "sink panicked; the batch will be written again", err, 1,
+				slog.String("stack", string(debug.Stack())))
 		}
 		if q.env.hooks.OnWrite != nil {
 			q.env.hooks.OnWrite(WriteEvent{q.name, len(w.nodes), w.bytes, time.Since(start), err})

@@ -65,7 +65,7 @@ func coverage() []covered {
 		{"pipeline", func() any { return new(pipelineOptions) }, func(o any) (any, error) {
 			return (&Definition{options: *o.(*pipelineOptions)}).pipeline(nil), nil
 		}, map[string]string{
-			"Queue": "resource_opts of each sink", "Hooks": goOnly, "Tracer": runtime, "Logger": runtime,
+			"Queue": "resource_opts of each sink", "Hooks": goOnly, "Tracer": runtime, "Logger": runtime, "LogPayload": runtime,
 		}},
 	}
 }
