@@ -60,13 +60,9 @@ func (s *Source) deliver(p *publication, subs []*subscription) {
 
 // putOut gives a session a message.
 func (s *Source) putOut(to *session, m *outgoing, bounded bool) {
-	reason := to.out.put(m, bounded)
-	switch {
-	case reason != "":
+	if reason := to.out.put(m, bounded); reason != "" {
 		s.counters.undelivered.Add(1)
 		s.emitDelivery(deliveryDropped, to, m, columns{"reason": reason})
-	case m.qos > 0:
-		to.saveOutgoing(m)
 	}
 }
 
@@ -84,9 +80,6 @@ func (s *Source) transmit(c *conn, m *outgoing) {
 	pk.FixedHeader.Qos, pk.FixedHeader.Retain, pk.FixedHeader.Dup = m.qos, m.retain, m.dup
 	pk.PacketID = m.id
 	pk.Properties.SubscriptionIdentifier = m.ids
-	if m.qos == 2 {
-		c.session.saveOutgoing(m) // with its packet identifier
-	}
 	// Errors of the connection show at uncork.
 	if err := c.server.WritePacket(pk); errors.Is(err, packets.ErrPacketTooLarge) {
 		s.giveUp(c, m, tooLarge)
@@ -99,7 +92,6 @@ func (s *Source) transmit(c *conn, m *outgoing) {
 func (s *Source) giveUp(c *conn, m *outgoing, reason string) {
 	if m.qos > 0 {
 		c.session.out.remove(m.id)
-		c.session.forgetOutgoing(m)
 	}
 	s.counters.undelivered.Add(1)
 	s.emitDelivery(deliveryDropped, c.session, m, columns{"reason": reason})
@@ -111,12 +103,6 @@ func (s *Source) acknowledged(c *conn, pk *packets.Packet) error {
 	m, done := c.session.out.acknowledge(kind, pk.PacketID, pk.ReasonCode >= packets.ErrUnspecifiedError.Code)
 	if m != nil && kind != packets.Pubcomp {
 		s.emitDelivery(messageAcked, c.session, m, columns{"puback_props": userProps(pk.Properties.User)})
-	}
-	switch {
-	case done:
-		c.session.forgetOutgoing(m)
-	case m != nil:
-		c.session.saveOutgoing(m)
 	}
 	if kind != packets.Pubrec || done {
 		return nil

@@ -41,6 +41,7 @@ type outgoing struct {
 // acknowledged (MQTT 5.0, section 4.9), everything behind them waits.
 type outbox struct {
 	limits *Limits
+	of     *session // stores its messages
 
 	mu       sync.Mutex
 	c        *conn       // nil while the client is not connected
@@ -88,6 +89,7 @@ func (o *outbox) put(m *outgoing, bounded bool) (dropped string) {
 	o.last++
 	m.number = o.last
 	o.waiting = append(o.waiting, m)
+	o.of.saveOutgoing(m)
 	o.startLocked()
 	return ""
 }
@@ -200,6 +202,9 @@ func (o *outbox) take(c *conn, batch []outgoing, n int) []outgoing {
 					o.inflight = make(map[uint16]*outgoing)
 				}
 				o.inflight[m.id] = m
+				if m.qos == 2 { // whose packet identifier matters
+					o.of.saveOutgoing(m)
+				}
 			}
 			m.counted = true
 			o.used++
@@ -226,21 +231,24 @@ func (o *outbox) nextIDLocked() uint16 {
 	}
 }
 
-// acknowledge handles a PUBACK, PUBREC or PUBCOMP packet: it returns the message
-// that it belongs to, and whether that was the last one about it.
-func (o *outbox) acknowledge(kind byte, id uint16, failed bool) (m *outgoing, done bool) {
+// acknowledge handles a PUBACK, PUBREC or PUBCOMP packet: it returns a copy of the
+// message that it belongs to, nil if there is none, and whether that was the last
+// packet about it.
+func (o *outbox) acknowledge(kind byte, id uint16, failed bool) (_ *outgoing, done bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	m = o.inflight[id]
+	m := o.inflight[id]
 	if m == nil || kind == packets.Puback && m.qos != 1 || kind != packets.Puback && m.qos != 2 || kind == packets.Pubcomp && !m.released {
 		return nil, false
 	}
+	was := *m
 	if kind == packets.Pubrec && !failed {
 		m.released = true
-		return m, false
+		o.of.saveOutgoing(m)
+		return &was, false
 	}
 	o.removeLocked(m)
-	return m, true
+	return &was, true
 }
 
 // remove forgets a message that was taken and will not be sent.
@@ -263,6 +271,7 @@ func (o *outbox) prune(now time.Time) (old []*outgoing) {
 	for _, m := range o.waiting[o.head:] {
 		if m.qos > 0 && m.id == 0 && m.expired(now) {
 			old = append(old, m)
+			o.of.forgetOutgoing(m)
 			o.kept--
 			continue
 		}
@@ -274,6 +283,7 @@ func (o *outbox) prune(now time.Time) (old []*outgoing) {
 }
 
 func (o *outbox) removeLocked(m *outgoing) {
+	o.of.forgetOutgoing(m)
 	delete(o.inflight, m.id)
 	o.kept--
 	if m.counted {

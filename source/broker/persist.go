@@ -84,7 +84,7 @@ func (s *Source) forgetSession(have *session, out []*outgoing) {
 }
 
 func (s *session) saveOutgoing(m *outgoing) {
-	if s.persistent() {
+	if m.qos > 0 && s.persistent() {
 		s.journal.change(s.outKey(m.number), appendOutgoing(nil, m))
 	}
 }

@@ -46,7 +46,7 @@ func (s *session) connected() bool { return s.record.Load().Offline.IsZero() }
 
 func (s *Source) newSession(id string) *session {
 	have := &session{id: id, journal: s.journal}
-	have.out.limits = &s.cfg.Limits
+	have.out.limits, have.out.of = &s.cfg.Limits, have
 	return have
 }
 
@@ -179,7 +179,6 @@ func (s *Source) expireOutgoing(now time.Time) {
 	for _, have := range all {
 		for _, m := range have.out.prune(now) {
 			s.counters.undelivered.Add(1)
-			have.forgetOutgoing(m)
 			s.emitDelivery(deliveryDropped, have, m, columns{"reason": expired})
 		}
 	}

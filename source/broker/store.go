@@ -85,14 +85,19 @@ func (j *journal) wake() {
 // whenStored settles d once all changes that were made before are durable.
 func (j *journal) whenStored(d bridge.Delivery) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
+	var c *commit
 	switch {
 	case j.next.changes != nil:
-		j.next.waiting = append(j.next.waiting, d)
+		c = j.next
 	case j.writing != nil:
-		j.writing.waiting = append(j.writing.waiting, d)
-	default:
-		d.Done(nil)
+		c = j.writing
+	}
+	if c != nil {
+		c.waiting = append(c.waiting, d)
+	}
+	j.mu.Unlock()
+	if c == nil {
+		d.Done(nil) // without the lock: it may make a change
 	}
 }
 
