@@ -293,8 +293,9 @@ func (c *conn) Close() error {
 // a socket that is closed with unread data is reset, which would take the last
 // acknowledgements with it.
 func (c *conn) finish() {
-	deadline := time.Now().Add(flushTimeout)
-	_ = c.Conn.SetDeadline(deadline)
+	// Not by a deadline: a WebSocket takes none while it is written to.
+	limit := time.AfterFunc(flushTimeout, func() { _ = c.Conn.Close() })
+	defer limit.Stop()
 	c.outbox.close()
 	<-c.written
 	c.reading <- struct{}{}

@@ -108,7 +108,11 @@ func (d dialer) network(ctx context.Context, network, addr string) (net.Conn, er
 		if err != nil {
 			return nil, err
 		}
-		return p.(proxy.ContextDialer).DialContext(ctx, network, addr)
+		raw, err := p.(proxy.ContextDialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, fmt.Errorf("proxy: %w", err)
+		}
+		return raw, nil
 	}
 	raw, err := direct.DialContext(ctx, network, u.Host)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
@@ -108,6 +110,11 @@ func serve(t *testing.T, ln net.Listener) *mqttfake.Broker {
 	return b
 }
 
+func serveTLS(t *testing.T, ln net.Listener, cfg *tls.Config) *mqttfake.Broker {
+	t.Helper()
+	return serve(t, tls.NewListener(ln, cfg))
+}
+
 func listen(t *testing.T) (ln net.Listener, port string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -144,7 +151,7 @@ func openFails(t *testing.T, cfg Config) error {
 func TestTLS(t *testing.T) {
 	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
 	ln, port := listen(t)
-	b := serve(t, tls.NewListener(ln, ca.serverTLS()))
+	b := serveTLS(t, ln, ca.serverTLS())
 	cfg := netConfig("mqtts://localhost:" + port)
 	cfg.CAFile = ca.file
 	require.NoError(t, roundTrip(t, b, cfg).Close(t.Context()))
@@ -175,7 +182,7 @@ func TestTLSClientCertificates(t *testing.T) {
 		return nil
 	}
 	ln, port := listen(t)
-	b := serve(t, tls.NewListener(ln, server))
+	b := serveTLS(t, ln, server)
 	cfg := netConfig("mqtts://localhost:" + port)
 	cfg.CAFile = ca.file
 	require.ErrorContains(t, openFails(t, cfg), "refused the TLS handshake")
@@ -193,6 +200,70 @@ func TestTLSClientCertificates(t *testing.T) {
 	b.Cut()
 	require.Eventually(t, func() bool { return s.Stats().Reconnects == 1 && s.Check(t.Context()) == nil }, time.Minute, time.Millisecond)
 	require.Equal(t, "renewed", seen.Load())
+}
+
+// TestALPN asks for a protocol by name, as AWS IoT Core wants it on port 443.
+func TestALPN(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	server := ca.serverTLS()
+	server.NextProtos = []string{"http/1.1", "x-amzn-mqtt-ca"}
+	var asked atomic.Value
+	server.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		asked.Store(hello.SupportedProtos)
+		return nil, nil
+	}
+	ln, port := listen(t)
+	b := serveTLS(t, ln, server)
+	cfg := netConfig("mqtts://localhost:" + port)
+	cfg.CAFile = ca.file
+	cfg.TLS = &tls.Config{NextProtos: []string{"x-amzn-mqtt-ca"}}
+	require.NoError(t, roundTrip(t, b, cfg).Close(t.Context()))
+	require.Equal(t, []string{"x-amzn-mqtt-ca"}, asked.Load())
+
+	cfg.TLS = &tls.Config{NextProtos: []string{"something else"}}
+	require.ErrorContains(t, openFails(t, cfg), "no application protocol")
+}
+
+// TestCredentials asks for a token before every attempt, and leaves it out of what is
+// shown.
+func TestCredentials(t *testing.T) {
+	var tokens []string
+	ln, port := listen(t)
+	b := mqttfake.New(mqttfake.Options{Connect: func(c *packets.Connect) *packets.Connack {
+		tokens = append(tokens, c.Username+" "+string(c.Password))
+		if len(tokens) == 2 {
+			return &packets.Connack{ReasonCode: packets.ConnackBadUsernameOrPassword}
+		}
+		return &packets.Connack{}
+	}})
+	b.Serve(ln)
+	defer b.Close()
+	var n int
+	cfg := netConfig("mqtt://127.0.0.1:" + port)
+	cfg.Username = "nobody"
+	cfg.Credentials = func(context.Context) (string, []byte, error) {
+		n++
+		return "token", fmt.Append(nil, "secret", n), nil
+	}
+	s := roundTrip(t, b, cfg)
+	b.Cut()
+	require.Eventually(t, func() bool { return s.Stats().Reconnects == 1 && s.Check(t.Context()) == nil }, time.Minute, time.Millisecond)
+	require.ErrorContains(t, s.Stats().Connections[0].LastError, "bad user name or password")
+	require.NotContains(t, s.Stats().Connections[0].LastError.Error(), "secret")
+	require.NoError(t, s.Close(t.Context()))
+	b.Close()
+	require.Equal(t, []string{"token secret1", "token secret2", "token secret3"}, tokens)
+}
+
+// TestListOfBrokers goes on to the next broker when one cannot be reached.
+func TestListOfBrokers(t *testing.T) {
+	ln, port := listen(t)
+	b := serve(t, ln)
+	path := filepath.Join(t.TempDir(), "s")
+	cfg := netConfig("mqtt://" + freeAddr(t))
+	cfg.Brokers = append(cfg.Brokers, "unix://"+path, "mqtt://127.0.0.1:"+port)
+	s := roundTrip(t, b, cfg)
+	require.Equal(t, "mqtt://127.0.0.1:"+port, s.Stats().Connections[0].Broker)
 }
 
 func TestWebSocket(t *testing.T) {

@@ -223,7 +223,7 @@ func (l *link) trouble(err *Error) {
 		st.permanent = 0
 	}
 	l.mu.Unlock()
-	l.log.Warn(err.Error())
+	l.log.Warn("the MQTT broker is not to be had", "broker", err.Broker, "error", err)
 	l.changed()
 }
 
