@@ -89,13 +89,15 @@ func appendFrame(dst []byte, r *bridge.Record) []byte {
 	return dst
 }
 
-// records calls yield for every intact record of an intact chunk and returns when the chunk was appended and how many records were. The records
-// refer to the chunk's memory.
+// records calls yield for every intact record of an intact chunk and returns when
+// the chunk was appended and how many records were. What a record holds refers to
+// the chunk's memory and may be kept; the record itself is used again.
 func (c chunk) records(yield func(*bridge.Record)) (appended time.Time, intact int) {
 	if !c.intact() {
 		return time.Time{}, 0
 	}
 	appended = time.Unix(0, int64(binary.BigEndian.Uint64(c.data[16:])))
+	var r bridge.Record
 	for rest := c.data[headerSize:]; len(rest) >= frameSize; {
 		length := int(binary.BigEndian.Uint32(rest[4:]))
 		if length > len(rest)-frameSize {
@@ -103,7 +105,6 @@ func (c chunk) records(yield func(*bridge.Record)) (appended time.Time, intact i
 		}
 		frame := rest[:frameSize+length]
 		rest = rest[len(frame):]
-		var r bridge.Record
 		if binary.BigEndian.Uint32(frame) == crc32.Checksum(frame[4:], castagnoli) &&
 			decodeRecord(frame[frameSize:], &r) == nil && intact < c.count {
 			intact++
@@ -143,13 +144,16 @@ func appendBytes(dst, b []byte) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))+1), b...)
 }
 
-// decodeRecord sets r to what body holds; its byte slices refer to body.
+// decodeRecord sets r to what body holds; its byte slices refer to body. Texts
+// that are those of the record before are not made again.
 func decodeRecord(body []byte, r *bridge.Record) error {
 	d := decoder{rest: body}
 	flags := d.take(1)
-	r.Dest = string(d.text())
+	setText(&r.Dest, d.text())
 	r.Key, r.HashKey = d.bytes(), d.bytes()
-	r.Topic, r.Rule = string(d.text()), string(d.text())
+	setText(&r.Topic, d.text())
+	setText(&r.Rule, d.text())
+	r.Attrs = nil
 	n := d.uvarint()
 	if n > uint64(len(d.rest)) { // each takes two bytes at least
 		d.err = errDamaged
@@ -166,6 +170,12 @@ func decodeRecord(body []byte, r *bridge.Record) error {
 	r.Optional = flags[0]&flagOptional != 0
 	r.Data = d.rest
 	return nil
+}
+
+func setText(s *string, b []byte) {
+	if *s != string(b) {
+		*s = string(b)
+	}
 }
 
 // decoder reads a body; after an error it returns empty values.

@@ -280,7 +280,8 @@ func (b *Buffer) unload() error {
 		d, err := b.rewrite(s)
 		if err != nil {
 			err = fmt.Errorf("disk buffer: %d records that were in memory are lost: %w", s.left, err)
-			b.cfg.Logger.Error(err.Error())
+			b.cfg.Logger.Error("records of the disk buffer that were in memory are lost",
+				slog.Uint64("records", s.left), slog.Any("error", err))
 			errs = append(errs, err)
 			continue
 		}

@@ -36,7 +36,10 @@ const (
 type Source struct {
 	buf   *Buffer
 	pos   uint64           // of the next record to read
-	rest  []bridge.Message // decoded and not handed out
+	read  []bridge.Message // decoded
+	next  int              // of those, to be handed out
+	dest  any              // of the last record that had one, as a column
+	rule  any
 	close sync.Once
 	err   error
 }
@@ -46,9 +49,9 @@ var _ bridge.Source = (*Source)(nil)
 // Read implements bridge.Source.
 func (s *Source) Read(ctx context.Context, dst []bridge.Message) (int, error) {
 	for {
-		if n := copy(dst, s.rest); n > 0 {
-			clear(s.rest[:n])
-			s.rest = s.rest[n:]
+		if n := copy(dst, s.read[s.next:]); n > 0 {
+			clear(s.read[s.next : s.next+n])
+			s.next += n
 			return n, nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -95,7 +98,7 @@ func (s *Source) fill(want int) bool {
 		}
 		return want > 0 && bytes < readBytes
 	})
-	s.rest = s.rest[:0]
+	s.read, s.next = s.read[:0], 0
 	for _, c := range chunks {
 		if c.seq > s.pos {
 			s.buf.lose(seg, s.pos, c.seq, err)
@@ -113,13 +116,13 @@ func (s *Source) fill(want int) bool {
 // decode makes messages of a chunk.
 func (s *Source) decode(seg *segment, c chunk) {
 	h := &handed{buf: s.buf, seq: c.seq, count: c.count}
-	from := len(s.rest)
+	from := len(s.read)
 	delivery := bridge.NewDelivery(h, 0)
 	appended, intact := c.records(func(r *bridge.Record) {
-		s.rest = append(s.rest, message(r, delivery))
+		s.read = append(s.read, s.message(r, delivery))
 	})
-	for i := range s.rest[from:] {
-		s.rest[from+i].Received = appended
+	for i := range s.read[from:] {
+		s.read[from+i].Received = appended
 	}
 	h.left.Store(int64(intact))
 	s.buf.handOut(seg, c.seq, intact, c.count-intact)
@@ -128,20 +131,20 @@ func (s *Source) decode(seg *segment, c chunk) {
 	}
 }
 
-func message(r *bridge.Record, d bridge.Delivery) bridge.Message {
+func (s *Source) message(r *bridge.Record, d bridge.Delivery) bridge.Message {
 	m := bridge.Message{Topic: r.Topic, Payload: r.Data, Event: Event, Delivery: d}
 	columns := make(map[string]any, 4)
 	if r.Key != nil {
 		columns[ColumnKey] = r.Key
 	}
 	if r.Dest != "" {
-		columns[ColumnDest] = r.Dest
+		columns[ColumnDest] = box(&s.dest, r.Dest)
 	}
 	if r.HashKey != nil {
 		columns[ColumnHashKey] = r.HashKey
 	}
 	if r.Rule != "" {
-		columns[ColumnRule] = r.Rule
+		columns[ColumnRule] = box(&s.rule, r.Rule)
 	}
 	if r.Optional {
 		columns[columnOptional] = true
@@ -155,6 +158,14 @@ func message(r *bridge.Record, d bridge.Delivery) bridge.Message {
 	}
 	m.Columns = columns
 	return m
+}
+
+// box returns a text as a value of a column: the last one if that is the same.
+func box(last *any, text string) any {
+	if t, ok := (*last).(string); !ok || t != text {
+		*last = text
+	}
+	return *last
 }
 
 // handed counts down the records of a chunk that are not settled.
