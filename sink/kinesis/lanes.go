@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"cmp"
 	"hash/maphash"
 	"math/bits"
 	"time"
@@ -34,17 +35,16 @@ func (s slots) of(h hash) int { return int(h.hi >> (64 - s.bits)) }
 // Lane returns the record's order domain: its stream and key or, when
 // aggregating, its stream and hash slot.
 func (s *Sink) Lane(r *bridge.Record) uint64 {
-	dest := r.Dest
-	if dest == "" {
-		dest = s.cfg.Stream
-	}
-	lane := maphash.String(s.seed, dest)
+	lane := maphash.String(s.seed, s.dest(r))
 	if !s.cfg.Aggregate {
 		return bits.RotateLeft64(lane, 1) ^ maphash.Bytes(s.seed, r.Key)
 	}
 	mask := uint64(s.cfg.Slots - 1)
 	return lane&^mask | uint64(s.slots.of(hashOfRecord(r)))
 }
+
+// dest is the stream that a record is for, which it need not name.
+func (s *Sink) dest(r *bridge.Record) string { return cmp.Or(r.Dest, s.cfg.Stream) }
 
 // Group returns what the record's lane shares with others: the shard that it
 // will go to, as far as the shards are known, and else a 256th of the hashes.

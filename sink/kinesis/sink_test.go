@@ -69,6 +69,17 @@ func TestWriteToSeveralStreams(t *testing.T) {
 	require.ErrorIs(t, failures(t, none.Write(t.Context(), batchOf(none, "a=1")))[0], bridge.ErrPermanent)
 }
 
+// TestALaneIsOneEntry: some records of a lane name the stream, others leave it to
+// the sink. In two entries, of which the first is refused, they would be out of
+// order.
+func TestALaneIsOneEntry(t *testing.T) {
+	t.Parallel()
+	f := new(fake)
+	s := f.sink(t, Config{Stream: "s", Aggregate: true})
+	require.Empty(t, failures(t, s.Write(t.Context(), batchOf(s, "k=1", "s/k=2", "k=3"))))
+	require.Len(t, f.stored, 1)
+}
+
 func TestWriteSplitsRequests(t *testing.T) {
 	t.Parallel()
 	f := new(fake)

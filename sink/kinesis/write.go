@@ -75,9 +75,9 @@ func (w *write) begin(records []bridge.Record) {
 // the one at from.
 func (w *write) runEnd(from int) int {
 	s, first := w.sink, &w.records[from]
-	to := from + 1
+	dest, to := s.dest(first), from+1
 	if !s.cfg.Aggregate {
-		for to < len(w.records) && w.records[to].Dest == first.Dest {
+		for to < len(w.records) && s.dest(&w.records[to]) == dest {
 			to++
 		}
 		return to
@@ -86,7 +86,7 @@ func (w *write) runEnd(from int) int {
 	// leaves them 0.
 	lane := s.Lane(first)
 	given := lane == first.Lane
-	for to < len(w.records) && w.records[to].Dest == first.Dest {
+	for to < len(w.records) && s.dest(&w.records[to]) == dest {
 		r := &w.records[to]
 		if given && r.Lane != lane || !given && s.Lane(r) != lane {
 			break
