@@ -242,6 +242,6 @@ func (c *Console) letters(w http.ResponseWriter, r *http.Request, what string, d
 		out.Error = err.Error()
 	}
 	c.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "console: "+what,
-		slog.String("sink", r.PathValue("name")), slog.Int("count", n), slog.String("error", out.Error), slog.String("remote", r.RemoteAddr))
+		slog.String("sink", r.PathValue("name")), slog.Int("count", n), slog.String("error", out.Error), slog.String("peer", r.RemoteAddr))
 	reply(w, out)
 }

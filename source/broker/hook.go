@@ -93,8 +93,10 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 	}
 	h.src.emitCheckAuthn(c, err)
 	if err != nil {
-		h.src.log.Warn("broker refused a client", "client", c.client.ID, "username", c.client.Username,
-			"peer", c.client.PeerName, "error", err)
+		if n, ok := h.src.repeats.Admit("", "refused", 1); ok {
+			h.src.log.Warn("broker refused clients", "count", n, "client_id", c.client.ID, "username", c.client.Username,
+				"peer", c.client.PeerName, "error", err)
+		}
 	}
 	return err == nil
 }
@@ -111,7 +113,7 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	c := connOf(cl)
 	c.session.out.start(c)
-	h.src.log.Debug("broker client connected", "client", c.client.ID, "peer", c.client.PeerName)
+	h.src.log.Debug("broker client connected", "client_id", c.client.ID, "peer", c.client.PeerName)
 	h.src.emitConnack(c, packets.CodeSuccess.Code)
 	h.src.emitConnected(c)
 }
@@ -127,7 +129,7 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, err error, _ bool) {
 		c.expiry = min(h.src.cfg.Limits.SessionExpiry, time.Duration(c.disconnect.SessionExpiryInterval)*time.Second)
 	}
 	h.src.leaveSession(c)
-	h.src.log.Debug("broker client disconnected", "client", c.client.ID, "peer", c.client.PeerName, "error", err)
+	h.src.log.Debug("broker client disconnected", "client_id", c.client.ID, "peer", c.client.PeerName, "error", err)
 	reason := "takenover"
 	if !c.takenOver.Load() {
 		reason = disconnectReason(cl.StopCause(), err)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/listeners"
@@ -101,7 +102,10 @@ func (l serverListener) Serve(establish listeners.EstablishFn) {
 func (s *Source) serve(c *conn, establish func() error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("broker: a packet made the server panic", "client", c.client.ID, "peer", c.client.PeerName, "panic", p)
+			if n, ok := s.repeats.Admit("", "panic", 1); ok {
+				s.log.Error("broker: a packet made the server panic", "count", n, "client_id", c.client.ID, "peer", c.client.PeerName,
+					"error", p, "stack", string(debug.Stack()))
+			}
 		}
 		s.finish(c)
 	}()
@@ -135,7 +139,9 @@ func (l *listener) Accept() (net.Conn, error) {
 			if errors.Is(err, net.ErrClosed) || l.src.ctx.Err() != nil {
 				return nil, err
 			}
-			l.src.log.Warn("broker cannot accept a connection", "url", l.url(), "error", err)
+			if n, ok := l.src.repeats.Admit(l.url(), "accept", 1); ok {
+				l.src.log.Warn("broker cannot accept connections", "count", n, "address", l.url(), "error", err)
+			}
 			select {
 			case <-time.After(wait):
 				continue

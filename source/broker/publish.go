@@ -34,7 +34,7 @@ func (s *Source) receive(c *conn, pk packets.Packet) error {
 	allowed := !reserved(pk.TopicName) && s.allowed(c, Publish, pk.TopicName)
 	if !allowed {
 		s.counters.refused.Add(1)
-		s.log.Debug("broker refused a message", "client", c.client.ID, "topic", pk.TopicName)
+		s.log.Debug("broker refused a message", "client_id", c.client.ID, "topic", pk.TopicName)
 	}
 	if pk.FixedHeader.Qos == 0 {
 		if allowed && !s.enqueue(c, &pk, bridge.Delivery{}) {
@@ -167,7 +167,7 @@ func (s *Source) publication(c *conn, pk *packets.Packet) *publication {
 
 // expel disconnects a client with a reason.
 func (s *Source) expel(c *conn, code packets.Code) error {
-	s.log.Debug("broker disconnects a client", "client", c.client.ID, "peer", c.client.PeerName, "reason", code.Reason)
+	s.log.Debug("broker disconnects a client", "client_id", c.client.ID, "peer", c.client.PeerName, "reason", code.Reason)
 	_ = s.server.DisconnectClient(c.server, code)
 	return packets.ErrRejectPacket
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/repeat"
 )
 
 // Source is an embedded broker. Create it with New.
@@ -26,6 +27,8 @@ type Source struct {
 	server *mqtt.Server
 	conns  conns
 	tasks  sync.WaitGroup // goroutines that write acknowledgements
+
+	repeats repeat.Lines // about what anybody can cause again and again
 
 	senders sync.WaitGroup // goroutines that write to subscribers
 
@@ -150,7 +153,7 @@ func (s *Source) Open(ctx context.Context) error {
 	s.serving.Go(s.housekeep)
 	s.accepting.Store(true)
 	for _, l := range opened {
-		s.log.Info("broker is listening", "url", l.url())
+		s.log.Info("broker is listening", "address", l.url())
 	}
 	return nil
 }

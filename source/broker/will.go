@@ -96,11 +96,11 @@ func (ws wills) take(id string, clean bool) *conn {
 func (s *Source) sendWill(c *conn) {
 	if reserved(c.will.TopicName) || !s.allowed(c, Publish, c.will.TopicName) {
 		s.counters.refused.Add(1)
-		s.log.Debug("broker refused a will", "client", c.client.ID, "topic", c.will.TopicName)
+		s.log.Debug("broker refused a will", "client_id", c.client.ID, "topic", c.will.TopicName)
 		return
 	}
 	if !s.enqueue(c, c.will, bridge.Delivery{}) {
-		s.log.Debug("broker closed before a will was published", "client", c.client.ID)
+		s.log.Debug("broker closed before a will was published", "client_id", c.client.ID)
 	}
 }
 
