@@ -256,6 +256,7 @@ func (p *Pipeline) swapSink(name string, change func(map[string]*queue) error) (
 	if old == nil {
 		return nil, nil
 	}
+	p.leaving = append(p.leaving, old)
 	done := make(chan error, 1)
 	p.retiring.Go(func() { done <- p.retire(before, old, fresh) })
 	return done, nil
@@ -276,6 +277,10 @@ func (p *Pipeline) retire(before *table, old, fresh *queue) error {
 		old.abort()
 	}
 	err = errors.Join(err, old.close(p.env.ctx))
+	p.mu.Lock()
+	p.leaving = slices.DeleteFunc(p.leaving, func(q *queue) bool { return q == old })
+	p.lost += old.givenUp()
+	p.mu.Unlock()
 	if fresh != nil {
 		fresh.mu.Lock()
 		fresh.paused = false

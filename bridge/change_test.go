@@ -161,6 +161,61 @@ func TestReplacedTwice(t *testing.T) {
 	})
 }
 
+// TestDrainOfReplaced ends the pipeline while a sink that was replaced still has
+// records: they are waited for as long as all others, and so are their dead
+// letters.
+func TestDrainOfReplaced(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		after          time.Duration // which the Write of the old sink takes
+		err            error
+		acked, letters int
+	}{
+		"a dead letter": {5 * time.Second, nil, 1, 1},
+		"too late":      {time.Hour, bridge.ErrDrainTimeout, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src, dead := new(bridgetest.Source), new(bridgetest.Sink)
+				old := &bridgetest.Sink{Before: func(ctx context.Context, _ *bridge.Batch) error {
+					select {
+					case <-time.After(tc.after):
+						return bridge.Permanent(errors.New("never"))
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}}
+				cfg := bridge.QueueConfig{Fallback: "dead"}
+				p, err := bridge.New(bridge.Config{
+					Sources: map[string]bridge.Source{"mem": src},
+					Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+						out.Add(bridge.Record{Sink: "mem", Data: m.Payload})
+						return nil
+					}, "#")},
+					Sinks:        map[string]bridge.Sink{"mem": old, "dead": dead},
+					Queues:       map[string]bridge.QueueConfig{"mem": cfg},
+					DrainTimeout: 10 * time.Second, Logger: quiet,
+				})
+				require.NoError(t, err)
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- p.Run(ctx) }()
+				src.Publish(message("k", 1))
+				synctest.Wait()
+				soon, stop := context.WithTimeout(t.Context(), time.Second)
+				defer stop()
+				require.ErrorIs(t, p.SetSink(soon, "mem", new(bridgetest.Sink), cfg), context.DeadlineExceeded)
+				cancel()
+				require.ErrorIs(t, <-done, tc.err)
+				acked, _, open, _ := src.Counts()
+				require.Equal(t, [2]int{tc.acked, 0}, [2]int{acked, open})
+				require.Len(t, dead.Records(), tc.letters)
+			})
+		})
+	}
+}
+
 func TestEnableAndRemoveRule(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -42,6 +42,13 @@ func (q *queue) busy() bool {
 	return !q.isEmpty()
 }
 
+// givenUp is how many records were left when the drain timed out.
+func (q *queue) givenUp() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stats.Dropped.Stopped
+}
+
 // abort gives up everything that is queued: the messages are settled as not
 // delivered. What is in a Write follows when that returns.
 func (q *queue) abort() {

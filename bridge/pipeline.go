@@ -26,6 +26,8 @@ type Pipeline struct {
 	workers int // in all, for the rules' counters
 
 	retiring sync.WaitGroup // sinks that were replaced or removed
+	leaving  []*queue       // theirs, until they are closed; guarded by mu
+	lost     uint64         // records that those have given up; guarded by mu
 }
 
 type runState uint8
@@ -175,7 +177,7 @@ func (p *Pipeline) work(ctx context.Context, stop context.CancelFunc) error {
 func (p *Pipeline) drain(ctx context.Context) error {
 	for {
 		busy := false
-		for _, q := range p.queues() {
+		for _, q := range p.everyQueue() {
 			busy = q.busy() || busy
 			if err := q.drain(ctx); err != nil {
 				p.abort() // may be under way already; then this waits for it
@@ -191,9 +193,12 @@ func (p *Pipeline) drain(ctx context.Context) error {
 // leftover turns what was given up into an error.
 func (p *Pipeline) leftover(err error) error {
 	var left uint64
-	for _, s := range p.Stats().Sinks {
-		left += s.Dropped.Stopped
+	for _, q := range p.everyQueue() {
+		left += q.givenUp()
 	}
+	p.mu.Lock()
+	left += p.lost
+	p.mu.Unlock()
 	if left == 0 {
 		return err
 	}
@@ -206,7 +211,7 @@ func (p *Pipeline) abort() {
 		return
 	}
 	p.stop()
-	for _, q := range p.queues() {
+	for _, q := range p.everyQueue() {
 		q.abort()
 	}
 }
@@ -233,6 +238,13 @@ func (p *Pipeline) shutdown() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// everyQueue returns the queues in service, and those that leave it.
+func (p *Pipeline) everyQueue() []*queue {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append(p.queues(), p.leaving...)
 }
 
 // queues returns the queues in service, by name.

@@ -34,7 +34,7 @@ type table struct {
 	rules map[string]*ruleEntry
 	index *topic.Index[*ruleEntry]
 	sinks map[string]*queue
-	only  *queue // the only sink, for records that name none
+	only  *queue        // the only sink, for records that name none
 	users atomic.Int64  // workers, and the table before it until that is gone
 	gone  chan struct{} // closed when replaced and nobody uses it any more
 	once  sync.Once     // guards the closing
