@@ -5,6 +5,8 @@
 //	mqtt2kinesis test -sql … -payload …      try a rule on a message
 //	mqtt2kinesis plan -rate 50000            estimate shards and cost
 //	mqtt2kinesis import cluster.hocon        turn EMQX's definitions into one
+//	mqtt2kinesis trace -rule temperatures    follow messages of a running bridge
+//	mqtt2kinesis health                      ask a running bridge whether it is ready
 //	mqtt2kinesis schema                      print the JSON Schema of definitions
 //	mqtt2kinesis version
 //
@@ -62,6 +64,7 @@ func (e usageError) Unwrap() error { return e.error }
 func (p *program) run(ctx context.Context, args []string) int {
 	commands := map[string]func(context.Context, []string) error{
 		"run": p.runDefinition, "check": p.checkDefinition, "test": p.testRule, "plan": p.plan,
+		"trace": p.trace, "health": p.health,
 		"import": p.importEMQX, "schema": p.schema, "version": p.version,
 	}
 	command := p.runFlags

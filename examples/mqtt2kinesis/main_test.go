@@ -5,8 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,11 +162,17 @@ func TestRun(t *testing.T) {
 	require.Contains(t, get(t, listen, "/stats", 200), `"actions.success":1`)
 	require.Contains(t, get(t, listen, "/metrics", 200), `sluice_sink_success_total{sink="f"} 1`)
 
+	traced(t, mqtt, listen)
+	healthy, stdout, stderr := execute(t, "health", "-listen", listen)
+	require.Equal(t, 0, healthy, stderr)
+	require.Equal(t, "ready\n", stdout)
+	stored(t, out, "1 hello\n1 traced\n")
+
 	write(t, path, definition(mqtt, out, "2 ${payload}"))
 	hup <- syscall.SIGHUP
 	says(`definition loaded" changes="changed rules.r (actions)"`)
 	publish(t, mqtt, "hello")
-	stored(t, out, "1 hello\n2 hello\n")
+	stored(t, out, "1 hello\n1 traced\n2 hello\n")
 
 	write(t, path, "sources: [")
 	hup <- syscall.SIGHUP
@@ -174,11 +183,66 @@ func TestRun(t *testing.T) {
 	says("the pipeline is drained and started again")
 	eventually(t, "ready again", func() bool { return strings.Count(log.String(), "bridge is ready") == 2 })
 	publish(t, mqtt, "hello")
-	stored(t, out, "1 hello\n2 hello\n3 hello\n")
+	stored(t, out, "1 hello\n1 traced\n2 hello\n3 hello\n")
 
 	stop()
 	require.Equal(t, 0, <-code, log.String())
 	require.Contains(t, log.String(), "draining")
+}
+
+// traced follows a message from a second program.
+func traced(t *testing.T, mqtt, listen string) {
+	t.Helper()
+	var out, errs output
+	p := &program{lookup: os.LookupEnv, stdout: &out, stderr: &errs}
+	ctx, stop := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	go func() { code <- p.run(ctx, []string{"trace", "-listen", listen, "-rule", "r", "-topic", "t/#"}) }()
+	eventually(t, "trace begins", func() bool { return strings.Contains(errs.String(), "Ctrl-C ends it") })
+	publish(t, mqtt, "traced")
+	eventually(t, "trace", func() bool { return strings.Contains(out.String(), "done: its broker may forget it") })
+	for _, part := range []string{
+		"#1 message from b, t/1, QoS 1, 6 bytes: traced", "rule r, ", `data 1 ${payload} => 1 traced`,
+		"record 1: attempt 1 to write to f", "record 1: stored",
+	} {
+		require.Contains(t, out.String(), part)
+	}
+	stop()
+	require.Equal(t, 0, <-code, errs.String())
+}
+
+func TestTraceMistakes(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := execute(t, "trace", "-listen", freeAddr(t))
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "start it with run -listen, and name that address")
+
+	for _, c := range []struct{ remote, host, header string }{
+		{"192.0.2.1:1", "localhost", ""}, {"127.0.0.1:1", "evil.example:8080", ""}, {"127.0.0.1:1", "localhost", "192.0.2.1"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/trace", http.NoBody)
+		r.RemoteAddr, r.Host = c.remote, c.host
+		if c.header != "" {
+			r.Header.Set("X-Forwarded-For", c.header)
+		}
+		w := httptest.NewRecorder()
+		new(status).serveTrace(w, r)
+		require.Equal(t, http.StatusForbidden, w.Code, c)
+	}
+	require.True(t, fromHere(&http.Request{RemoteAddr: "[::1]:5", Host: "[::1]:8080"}))
+
+	s, err := serve("127.0.0.1:0", false, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(s.close)
+	code, _, stderr = execute(t, "trace", "-listen", s.addr)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "not started")
+	code, _, stderr = execute(t, "health", "-listen", s.addr)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "pipeline:not started")
+	_, err = traceFilter(url.Values{"rate": {"x"}, "topic": {"a/#/b"}})
+	require.ErrorContains(t, err, `-rate: "x" is not a number`)
+	require.ErrorContains(t, err, "Topic")
 }
 
 // With -watch a new definition, and a new secret, are seen without a signal.

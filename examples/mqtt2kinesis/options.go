@@ -64,7 +64,7 @@ func (o *options) define(f *flag.FlagSet) {
 	f.DurationVar(&o.maxDelay, "max-delay", 0, "with -aggregate: how long a message may wait for others (default -linger, or 100ms)")
 	f.IntVar(&o.batch, "batch", 500, "records in one request, up to 500")
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "time to write what was received when asked to stop")
-	f.StringVar(&o.listen, "listen", "", "`address` for /livez, /readyz, /metrics, /stats and /console/, such as 127.0.0.1:8080 (default none)")
+	f.StringVar(&o.listen, "listen", "", "`address` for /livez, /readyz, /metrics, /stats, /trace and /console/, such as 127.0.0.1:8080 (default none)")
 	f.DurationVar(&o.startTimeout, "start-timeout", 10*time.Second, "give up when not connected by then; 0 keeps trying unless only you can help")
 }
 

@@ -39,7 +39,7 @@ func (p *program) runDefinition(ctx context.Context, args []string) error {
 	f := p.flags("run", "-config FILE [-watch 5s] [-listen 127.0.0.1:8080]")
 	path := f.String("config", "", "`file` of the definition, YAML or JSON")
 	watch := f.Duration("watch", 0, "how often to look whether the file, or one that ${file:…} names, has changed (default: load it again on SIGHUP only)")
-	listen := f.String("listen", "", "`address` for /livez, /readyz, /metrics, /stats and /console/ (default none)")
+	listen := f.String("listen", "", "`address` for /livez, /readyz, /metrics, /stats, /trace and /console/ (default none)")
 	if err := p.parse(f, args, 0); err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (d *daemon) pipeline(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	cfg.Tracer = d.telemetry.tracer
+	cfg.Tracer, cfg.LogPayload = d.telemetry.tracer, d.telemetry.logPayload
 	p, err := bridge.New(cfg)
 	if err != nil {
 		return false, err
@@ -138,7 +138,7 @@ func (d *daemon) pipeline(ctx context.Context) (again bool, err error) {
 	stop()
 	others.Wait()
 	for name, s := range p.Stats().Sinks {
-		d.log.Info("sink has stopped", "name", name, "stored", s.Success, "failed", s.Failed, "dropped", s.Dropped.Total())
+		d.log.Info("sink has stopped", "sink", name, "stored", s.Success, "failed", s.Failed, "dropped", s.Dropped.Total())
 	}
 	return again, err
 }
@@ -195,7 +195,7 @@ func (d *daemon) reload(ctx context.Context, p *bridge.Pipeline) (restart bool) 
 	changes, err := def.Apply(ctx, p, d.def, d.log)
 	switch {
 	case errors.Is(err, config.ErrRestart):
-		d.log.Info("definition loaded; the pipeline is drained and started again", "changes", changes.String(), "because", err)
+		d.log.Info("definition loaded; the pipeline is drained and started again", "changes", changes.String(), "reason", err)
 		d.def = def
 		return true
 	case err != nil:

@@ -118,6 +118,24 @@ func (p *program) importEMQX(_ context.Context, args []string) error {
 	return err
 }
 
+// health is the command health, for containers, which have no other program to ask.
+func (p *program) health(ctx context.Context, args []string) error {
+	f := p.flags("health", "[-listen 127.0.0.1:8080]")
+	listen := f.String("listen", "127.0.0.1:8080", "`address` of the running bridge, as it was given as -listen")
+	if err := p.parse(f, args, 0); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	body, err := ask(ctx, *listen, "/readyz")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	_, err = fmt.Fprintln(p.stdout, "ready")
+	return err
+}
+
 // schema is the command schema.
 func (p *program) schema(_ context.Context, args []string) error {
 	if err := p.parse(p.flags("schema", "> config.schema.json"), args, 0); err != nil {

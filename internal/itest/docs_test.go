@@ -97,6 +97,7 @@ var plain = map[string]func(*testing.T, block){
 	"examples, integration tests ──► everything":                                                  drawing, // depgraph_test.go
 	"messages per aggregate = messages per second / slots × BatchTime":                            drawing, // a formula
 	"matched = success + failed + dropped + inflight + queuing":                                   drawing, // of bridge.SinkStats
+	"20:11:03.514 #1 message from plant, t/1, QoS 1, 14 bytes: {\"temp\": 21.5}":                  drawing, // TestRun of the example
 	"$ go run ./examples/quickstart":                                                              quickstartOutput,
 	`device-${clientid}                                → device-dev-1`:                            renderings,
 	"go run ./examples/mqtt2kinesis -mqtt mqtts://broker.example.com:8883 -client-id bridge-1 \\": commands,
