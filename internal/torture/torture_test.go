@@ -1,24 +1,18 @@
 package torture
 
 import (
-	"bufio"
-	"context"
+	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"strconv"
-	"sync"
-	"syscall"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/internal/mqttfake"
@@ -28,6 +22,7 @@ import (
 var (
 	duration = flag.Duration("torture", 4*time.Second, "how long each torture lasts")
 	seed     = flag.Uint64("seed", 0, "what decides everything random; 0: the time")
+	clock    = flag.Bool("clock", os.Getenv("CI") != "", "also with a wall clock that jumps, for which a minute is spent on compiling")
 )
 
 func TestMain(m *testing.M) {
@@ -46,15 +41,32 @@ func TestTorture(t *testing.T) {
 	if start == 0 {
 		start = uint64(time.Now().UnixNano())
 	}
-	for name, change := range map[string]func(*testing.T, *settings){
-		"plain":     func(*testing.T, *settings) {},
-		"aggregate": func(_ *testing.T, s *settings) { s.Aggregate = true },
-		"buffer":    func(t *testing.T, s *settings) { s.Buffer = t.TempDir() },
+	for _, mode := range []struct {
+		name string
+		set  func(*torture)
+	}{
+		{"plain", func(*torture) {}},
+		{"aggregate", func(h *torture) { h.config.Aggregate = true }},
+		{"buffer", func(h *torture) { h.config.Buffer = h.TempDir() }},
+		{"disk", func(h *torture) {
+			h.disk = &smallDisk{mountSmall(h.T)}
+			h.config.Buffer = filepath.Join(h.disk.dir, "buffer")
+		}},
+		{"clock", func(h *torture) {
+			h.binary, h.env = buildJumping(h.T), jumping(h.rng)
+			h.config.TTL = 30 * time.Minute // jumps are longer, and nothing may expire by them
+			if h.rng.IntN(2) == 0 {
+				h.config.Buffer = h.TempDir()
+			}
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Logf("-seed %d", start)
+		if mode.name == "clock" && !*clock {
+			continue
+		}
+		t.Run(mode.name, func(t *testing.T) {
+			t.Logf("-run /%s -seed %d", mode.name, start)
 			h := newTorture(t, start)
-			change(t, &h.config)
+			mode.set(h)
 			h.run()
 		})
 	}
@@ -63,52 +75,105 @@ func TestTorture(t *testing.T) {
 // torture is one bridge and the world around it.
 type torture struct {
 	*testing.T
+	*world
+	history
 	rng    *rand.Rand
-	broker *mqttfake.Broker
-	server *kinesistest.Server
-	ledger kinesistest.Ledger
+	binary string
+	env    []string // of the bridge
 	config settings
-	sent   int
 	keys   int
+	disk   *smallDisk // nil for none
+	rules  map[string]*spec
+	labels int
+	did    int // commands
 	bridge *process
 	events map[string]int
+	story  []string // the events in their order
+	peak   int      // memory of the bridges
+	jumped bool
 }
-
-const stream = "torture"
 
 func newTorture(t *testing.T, seed uint64) *torture {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	h := &torture{
-		T: t, rng: rng, broker: mqttfake.New(mqttfake.Options{}), events: map[string]int{},
-		server: kinesistest.Start(t, kinesistest.Config{Streams: []kinesistest.StreamConfig{{Name: stream, Shards: 4}}}),
-		keys:   1 + rng.IntN(300),
+		T: t, world: newWorld(t), rng: rng, binary: os.Args[0], events: map[string]int{}, keys: 1 + rng.IntN(300),
+		rules: map[string]*spec{}, history: history{versions: map[string][]version{}},
 	}
-	t.Cleanup(h.broker.Close)
-	addr, err := h.broker.Listen()
-	require.NoError(t, err)
 	h.config = settings{
-		Broker: addr, Kinesis: h.server.URL(), Stream: stream, Window: 1 + rng.IntN(5000),
+		Broker: h.addr, Kinesis: h.url, Window: 1 + rng.IntN(5000), Dead: filepath.Join(t.TempDir(), "dead.jsonl"),
+	}
+	h.rules["whole"] = wholeRule()
+	for _, name := range ruleNames[:2] {
+		h.rules[name] = h.newRule(name)
+	}
+	for name, s := range h.rules {
+		h.change(name, s, 0, 0)
 	}
 	return h
 }
 
 func (h *torture) run() {
+	h.payloads = h.config.Buffer == "" // behind a buffer only the record is known
 	h.start()
-	h.publishWhenSubscribed()
-	end := time.Now().Add(*duration)
-	for time.Now().Before(end) {
-		h.publish(h.rng.IntN(800))
+	h.awaitSubscription()
+	for end := time.Now().Add(*duration); time.Now().Before(end); {
+		if h.broker.Pending() < 10_000 { // so that the end is near when the time is over
+			h.publish(h.rng.IntN(800))
+		}
 		h.trouble()
 		h.pause(time.Duration(h.rng.IntN(150)) * time.Millisecond)
 	}
-	require.NoError(h, h.server.SetFaults(kinesistest.Plan{}))
+	h.setFaults(kinesistest.Plan{})
+	if h.disk != nil {
+		h.disk.free(h.T)
+	}
 	h.settle()
-	last := h.stop()
-	require.Empty(h, last.Error, "the last drain, with nothing in its way")
+	require.Empty(h, h.stop().Error, "the last drain, with nothing in its way")
 	require.Empty(h, h.broker.Faults())
-	require.NoError(h, h.ledger.Check(h.server.UserRecords(stream)).Err())
-	require.Empty(h, h.server.DroppedByKCL(stream))
-	h.Logf("%d messages with %d keys, window %d, %v", h.sent, h.keys, h.config.Window, h.events)
+	h.judge()
+}
+
+// judge compares what arrived with what must have.
+func (h *torture) judge() {
+	var arrived []arrival
+	for _, stream := range streams {
+		arrived = append(arrived, arrivals(stream, h.server.UserRecords(stream))...)
+		require.Empty(h, h.server.DroppedByKCL(stream))
+	}
+	letters := h.letters()
+	expected, twice, problems := h.check(append(arrived, letters...))
+	require.Empty(h, problems[:min(len(problems), 10)], "%d problems\n%s", len(problems), strings.Join(h.story, "\n"))
+	if h.env != nil {
+		require.True(h, h.jumped, "the clock of the bridge has not jumped")
+	}
+	h.Logf("%d messages with %d keys, window %d, %d rules with %d versions; %d records of %d that might be, %d of them dead letters, %d more than once; %d requests refused for their time; memory up to %d MiB; %v",
+		len(h.sent), h.keys, h.config.Window, len(h.versions), h.labels, len(arrived)+len(letters)-twice, expected, len(letters), twice, h.skewed.Load(), h.peak>>20, h.events)
+}
+
+// letters reads the dead letters. A line may be torn by a kill.
+func (h *torture) letters() (list []arrival) {
+	text, err := os.ReadFile(h.config.Dead)
+	require.NoError(h, err)
+	torn := 0
+	for line := range bytes.Lines(text) {
+		l := new(letter)
+		if json.Unmarshal(line, l) != nil {
+			torn++
+			continue
+		}
+		if l.Attrs.Dest == "" {
+			l.Attrs.Dest = streams[0]
+		}
+		list = append(list, arrival{stream: l.Attrs.Dest, key: l.Key, data: l.Data, letter: l})
+	}
+	require.LessOrEqual(h, torn, h.events["kill -9"])
+	return list
+}
+
+// event notes what happens, and behind which message.
+func (h *torture) event(what string) {
+	h.events[what]++
+	h.story = append(h.story, fmt.Sprintf("%d (%d settled): %s", len(h.sent), len(h.sent)-h.broker.Pending(), what))
 }
 
 func (h *torture) pause(d time.Duration) {
@@ -118,10 +183,11 @@ func (h *torture) pause(d time.Duration) {
 	}
 }
 
-// publishWhenSubscribed waits until the bridge's session exists, for the broker
+// awaitSubscription waits until the bridge's session exists, for the broker
 // keeps nothing for sessions that do not.
-func (h *torture) publishWhenSubscribed() {
-	for end := time.Now().Add(30 * time.Second); len(h.broker.Subscriptions("torture")) == 0; h.pause(10 * time.Millisecond) {
+func (h *torture) awaitSubscription() {
+	for end := time.Now().Add(patience); len(h.broker.Subscriptions("torture")) == 0; h.pause(10 * time.Millisecond) {
+		h.bridge.alive()
 		require.True(h, time.Now().Before(end), "the bridge does not subscribe")
 	}
 }
@@ -129,200 +195,147 @@ func (h *torture) publishWhenSubscribed() {
 func (h *torture) publish(n int) {
 	msgs := make([]mqttfake.Message, n)
 	for i := range msgs {
-		key, seq := "key-"+strconv.Itoa(h.rng.IntN(h.keys)), strconv.Itoa(h.sent)
-		h.sent++
-		h.ledger.Sent(key, []byte(seq))
-		// The topic is not the key's, so order must not hang on topics.
-		msgs[i] = mqttfake.Message{
-			Topic: "t/" + strconv.Itoa(h.rng.IntN(5)), QoS: 1,
-			Payload: fmt.Appendf(nil, `{"key":%q,"seq":%s}`, key, seq),
-		}
+		m := randomMessage(h.rng, len(h.sent), h.keys)
+		h.sent = append(h.sent, m)
+		msgs[i] = mqttfake.Message{Topic: m.topic, QoS: 1, Payload: m.payload()}
 	}
 	h.broker.Publish(msgs...)
 }
 
-// trouble makes one thing go wrong.
+// trouble makes one thing go wrong, or changes one.
 func (h *torture) trouble() {
-	switch n := h.rng.IntN(20); {
+	switch n := h.rng.IntN(26); {
 	case n < 2:
-		h.events["kill -9"]++
-		h.bridge.kill()
-		h.start()
+		h.kill()
 	case n < 3:
-		h.events["stop"]++
+		h.event("stop")
 		h.stop()
 		h.start()
 	case n < 6:
-		h.events["cut"]++
+		h.event("cut")
 		h.broker.Cut()
 	case n < 12:
-		h.events["faults"]++
-		require.NoError(h, h.server.SetFaults(h.faults()))
+		h.event("faults")
+		h.setFaults(h.randomFaults())
 	case n < 13:
 		h.split()
 	case n < 15:
-		h.events["no faults"]++
-		require.NoError(h, h.server.SetFaults(kinesistest.Plan{}))
+		h.event("no faults")
+		h.setFaults(kinesistest.Plan{})
+	case n < 20:
+		h.changeRule()
+	case n < 21:
+		h.event("swap")
+		h.do("swap", ruleText{})
+	case n < 22:
+		h.switchSink()
+	case n < 26 && h.disk != nil:
+		h.event("full disk")
+		if h.disk.fill(h.T); n < 24 {
+			h.disk.free(h.T)
+		}
 	}
 }
 
-func (h *torture) faults() kinesistest.Plan {
-	kinds := []kinesistest.Fault{
-		{Kind: kinesistest.FailRecord, Code: kinesistest.CodeThroughputExceeded, Rate: 0.3},
-		{Kind: kinesistest.FailRecord, Rate: 0.2},
-		{Kind: kinesistest.FailCall, Op: "PutRecords", Rate: 0.3},
-		{Kind: kinesistest.ResetBefore, Op: "PutRecords", Rate: 0.2},
-		{Kind: kinesistest.ResetAfter, Op: "PutRecords", Rate: 0.2},
-		{Kind: kinesistest.Slow, Op: "PutRecords", Rate: 0.5, Delay: 30 * time.Millisecond},
-		{Kind: kinesistest.FailCall, Code: kinesistest.CodeAccessDenied, Op: "PutRecords", Rate: 0.1},
-	}
-	p := kinesistest.Plan{Seed: h.rng.Uint64()}
-	for range 1 + h.rng.IntN(3) {
-		p.Faults = append(p.Faults, kinds[h.rng.IntN(len(kinds))])
-	}
-	return p
+var ruleNames = []string{"r1", "r2", "r3", "r4"}
+
+func (h *torture) newRule(name string) *spec {
+	h.labels++
+	return randomRule(h.rng, name, fmt.Sprintf("%s.%d", name, h.labels))
 }
 
-// split halves the largest open shard.
-func (h *torture) split() {
-	h.events["split"]++
-	ctx := h.Context()
-	list, err := h.server.ListShards(ctx, &sdk.ListShardsInput{
-		StreamName: aws.String(stream), ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
-	})
-	require.NoError(h, err)
-	if len(list.Shards) >= 32 {
-		return
+// changeRule adds, replaces, removes, enables or disables a rule.
+func (h *torture) changeRule() {
+	name := ruleNames[h.rng.IntN(len(ruleNames))]
+	s := h.rules[name]
+	switch n := h.rng.IntN(5); {
+	case s == nil || n < 3:
+		h.event("rule set")
+		off := s != nil && s.Off // which it stays
+		s = h.newRule(name)
+		s.Off = off
+		h.rules[name] = s
+		h.alter(map[string]*spec{name: s}, "set", s.ruleText)
+	case n == 3:
+		h.event("rule removed")
+		delete(h.rules, name)
+		h.alter(map[string]*spec{name: nil}, "remove", s.ruleText)
+	default:
+		h.event("rule switched")
+		s.Off = !s.Off
+		op := map[bool]string{true: "disable", false: "enable"}[s.Off]
+		h.alter(map[string]*spec{name: s}, op, s.ruleText)
 	}
-	s := list.Shards[h.rng.IntN(len(list.Shards))]
-	_, err = h.server.SplitShard(ctx, &sdk.SplitShardInput{
-		StreamName: aws.String(stream), ShardToSplit: s.ShardId, NewStartingHashKey: middle(s.HashKeyRange),
-	})
-	require.NoError(h, err)
+}
+
+// switchSink disables the sink for a while, so that what rules make is discarded.
+func (h *torture) switchSink() {
+	h.event("sink switched")
+	h.config.SinkOff = true
+	h.alter(h.rules, "sink off", ruleText{})
+	h.publish(h.rng.IntN(300))
+	if h.rng.IntN(2) == 0 {
+		h.kill()
+	}
+	h.config.SinkOff = false
+	h.alter(h.rules, "sink on", ruleText{})
+}
+
+// alter carries out a command which changes what the rules mean, and notes it.
+func (h *torture) alter(changed map[string]*spec, op string, r ruleText) {
+	settled := len(h.sent) - h.broker.Pending()
+	h.do(op, r)
+	received := min(len(h.sent), len(h.sent)-h.broker.Pending()+h.config.Window)
+	for name, s := range changed {
+		if h.config.SinkOff || s != nil && s.Off {
+			s = nil
+		}
+		h.change(name, s, settled, received)
+	}
+}
+
+func (h *torture) do(op string, r ruleText) {
+	h.did++
+	h.bridge.do(command{h.did, op, r})
 }
 
 // settle waits until the broker and the bridge have nothing left.
 func (h *torture) settle() {
-	for end := time.Now().Add(time.Minute); h.broker.Pending() > 0 || !h.bridge.idle(); h.pause(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); h.broker.Pending() > 0 || !h.bridge.idle(); h.pause(20 * time.Millisecond) {
+		h.bridge.alive()
 		require.True(h, time.Now().Before(end), "%d messages are still pending; last report: %+v", h.broker.Pending(), h.bridge.last())
 	}
 }
 
-func (h *torture) start() { h.bridge = startProcess(h.T, h.config) }
+func (h *torture) start() {
+	h.config.Rules = nil
+	for _, s := range h.rules {
+		h.config.Rules = append(h.config.Rules, s.ruleText)
+	}
+	slices.SortFunc(h.config.Rules, func(a, b ruleText) int { return strings.Compare(a.Name, b.Name) })
+	h.bridge = startProcess(h.T, h.binary, h.env, h.config)
+}
+
+// kill ends the bridge the hard way and starts another.
+func (h *torture) kill() {
+	h.event("kill -9")
+	h.note()
+	h.bridge.kill()
+	h.start()
+}
 
 // stop asks the bridge to drain. With faults it may not be able to; then it must
 // say so.
 func (h *torture) stop() report {
-	last := h.bridge.stop()
-	require.True(h, last.Final, "the bridge died")
-	return last
+	end := h.bridge.stop()
+	h.note()
+	require.True(h, end.Final, "the bridge died")
+	return end
 }
 
-// process is a running child.
-type process struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	up   chan struct{} // closed at the first report
-	done chan struct{}
-
-	mu     sync.Mutex
-	latest report
-}
-
-// memoryLimit is what a child may use: the queue's bound of 16 MiB, the window,
-// the runtime, and the test binary itself.
-const memoryLimit = 300 << 20
-
-func startProcess(t *testing.T, s settings) *process {
-	text, err := json.Marshal(s)
-	require.NoError(t, err)
-	p := &process{t: t, cmd: exec.Command(os.Args[0]), up: make(chan struct{}), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), childEnv+"="+string(text))
-	p.cmd.Stderr = os.Stderr
-	out, err := p.cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, p.cmd.Start())
-	t.Cleanup(p.kill)
-	go func() {
-		defer close(p.done)
-		lines := bufio.NewScanner(out)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			var r report
-			if err := json.Unmarshal(lines.Bytes(), &r); err == nil {
-				p.check(r)
-			} else if json.Valid(lines.Bytes()) { // else it is the cut last line of one that was killed
-				p.t.Errorf("report: %v", err)
-			}
-		}
-	}()
-	return p
-}
-
-// check looks at what must hold at any time.
-func (p *process) check(r report) {
-	p.mu.Lock()
-	if p.latest.Stats.Sinks == nil {
-		close(p.up)
-	}
-	p.latest = r
-	p.mu.Unlock()
-	for name, s := range r.Stats.Sinks {
-		if sum := s.Success + s.Failed + s.Dropped.Total() + uint64(s.Inflight) + uint64(s.Queuing); sum != s.Matched {
-			p.t.Errorf("sink %s: matched %d, but the sum is %d: %+v", name, s.Matched, sum, s)
-		}
-		if s.Failed > 0 {
-			p.t.Errorf("sink %s gave up %d records", name, s.Failed)
-		}
-	}
-	if r.RSS > memoryLimit {
-		p.t.Errorf("the bridge uses %d MiB", r.RSS>>20)
-	}
-}
-
-func (p *process) last() report {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.latest
-}
-
-// idle tells whether everything that the bridge took has been stored.
-func (p *process) idle() bool {
-	r := p.last()
-	for _, s := range r.Stats.Sinks {
-		if s.Inflight+s.Queuing > 0 {
-			return false
-		}
-	}
-	return r.Stats.Sinks != nil && r.Buffer.Pending == 0
-}
-
-func (p *process) kill() {
-	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		p.t.Errorf("kill: %v", err)
-	}
-	p.wait()
-}
-
-func (p *process) stop() report {
-	select {
-	case <-p.up: // before, the signal would just kill it
-	case <-p.done:
-	}
-	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
-	p.wait()
-	return p.last()
-}
-
-func (p *process) wait() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-		p.t.Error("the bridge does not end")
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-	_ = p.cmd.Wait() // killed or ended; the reports tell
+// note keeps what is known of a bridge that ends.
+func (h *torture) note() {
+	h.bridge.mu.Lock()
+	defer h.bridge.mu.Unlock()
+	h.peak, h.jumped = max(h.peak, h.bridge.peak), h.jumped || h.bridge.jumped
 }
