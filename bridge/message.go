@@ -21,6 +21,9 @@ type Message struct {
 	Username string
 	PeerHost string
 	PeerName string
+	// Server is the host and port of the server that the source, a client of
+	// it, got the message from; empty with other sources.
+	Server string
 
 	// Event is the topic of an event that is not a published message, such
 	// as "$events/client/connected"; empty for a published message. Rules

@@ -34,6 +34,7 @@ const (
 	colReceivedAt
 	colQoS
 	colRetain
+	colServer
 	colTimestamp
 	colTopic
 	colUsername
@@ -56,6 +57,7 @@ var messageFields = [...]column{
 	{"publish_received_at", colReceivedAt},
 	{"qos", colQoS},
 	{"retain", colRetain},
+	{"server", colServer},
 	{"timestamp", colTimestamp},
 	{"topic", colTopic},
 	{"username", colUsername},
@@ -126,6 +128,8 @@ func (r *run) has(id columnID) bool {
 		return !m.Received.IsZero() && r.ingress()
 	case colDup, colRetain:
 		return r.ingress()
+	case colServer:
+		return m.Server != "" && r.ingress()
 	case colFlags:
 		return r.publish() && !r.ingress()
 	default:
@@ -177,6 +181,8 @@ func (r *run) field(id columnID) value.Value {
 		return value.Int(m.Received.UnixMilli())
 	case colQoS:
 		return value.Int(int64(m.QoS))
+	case colServer:
+		return value.String(m.Server)
 	case colTimestamp:
 		return value.Int(r.now().UnixMilli())
 	case colTopic:

@@ -146,12 +146,12 @@ func TestSelectedColumnIsThereThoughUnknown(t *testing.T) {
 
 func TestIngressColumns(t *testing.T) {
 	t.Parallel()
-	r := newRule(t, `SELECT dup, retain, qos, message_received_at AS at, flags, payload FROM "$sources/mqtt:in"`, rule.Action{})
+	r := newRule(t, `SELECT dup, retain, qos, message_received_at AS at, server, flags, payload FROM "$sources/mqtt:in"`, rule.Action{})
 	var out bridge.Batch
 	m := message("x")
-	m.Event, m.Retain = "$sources/mqtt:in", true
+	m.Event, m.Retain, m.Server = "$sources/mqtt:in", true, "broker:1883"
 	require.NoError(t, r.Apply(&out, m))
-	require.JSONEq(t, `{"at":1700000000000,"dup":false,"flags":"undefined","payload":"x","qos":1,"retain":true}`, string(out.Records[0].Data))
+	require.JSONEq(t, `{"at":1700000000000,"dup":false,"flags":"undefined","payload":"x","qos":1,"retain":true,"server":"broker:1883"}`, string(out.Records[0].Data))
 }
 
 func TestErrorsNameThePart(t *testing.T) {

@@ -25,12 +25,13 @@ type conn struct {
 	*outbox
 	frames   frames
 	receiver receiver
+	server   string           // host and port
 	win      *window          // set with CONNACK
 	connack  *packets.Connack // nil until it arrives
 	overrun  bool             // the broker has exceeded the receive maximum
 	readAt   time.Time        // of the last piece from the network
 
-	reading chan struct{} // capacity 1: a lock held by Read, which waits for the network
+	reading chan struct{} // capacity 1: a lock held by who reads from the network
 	rest    []byte        // of the packet that paho is reading
 
 	lastRead    atomic.Int64 // unix nanoseconds; the end of a pause counts
@@ -88,19 +89,29 @@ func newConn(raw net.Conn, maxPacket int, r receiver, onPause func()) *conn {
 
 // Read gives paho the packets that the receiver does not take.
 func (c *conn) Read(p []byte) (int, error) {
-	c.reading <- struct{}{}
-	defer func() { <-c.reading }()
-	for len(c.rest) == 0 {
-		if c.isDone() {
-			return 0, c.reason(net.ErrClosed)
-		}
-		if err := c.next(); err != nil {
+	if len(c.rest) == 0 {
+		if err := c.advance(); err != nil {
 			return 0, c.reason(err)
 		}
 	}
 	n := copy(p, c.rest)
 	c.rest = c.rest[n:]
 	return n, nil
+}
+
+// advance reads until there is a packet for paho.
+func (c *conn) advance() error {
+	c.reading <- struct{}{}
+	defer func() { <-c.reading }()
+	for len(c.rest) == 0 {
+		if c.isDone() {
+			return net.ErrClosed
+		}
+		if err := c.next(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // next reads one packet and either has it taken or makes it paho's.

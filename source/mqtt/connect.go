@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"net"
@@ -50,6 +51,7 @@ func (l *link) dial(ctx context.Context, _ autopaho.ClientConfig, _ *url.URL) (n
 	}
 	c := newConn(raw, l.cfg.MaxPacketSize, l.session, l.changed)
 	c.consent = l.consent
+	c.server = cmp.Or(u.Host, u.Path)
 	l.mu.Lock()
 	l.status.conn = c
 	l.mu.Unlock()

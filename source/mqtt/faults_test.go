@@ -510,6 +510,7 @@ func TestProperties(t *testing.T) {
 				CorrelationData: []byte("c"), User: []bridge.UserProperty{{Key: "a", Value: "1"}, {Key: "a", Value: "2"}},
 			}, m.Props)
 			require.True(t, m.Retain)
+			require.Equal(t, "broker.test:1883", m.Server)
 			require.False(t, m.Received.IsZero())
 			m.Delivery.Done(nil)
 		}

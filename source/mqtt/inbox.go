@@ -11,6 +11,7 @@ import (
 type item struct {
 	publish
 	received time.Time
+	server   string
 	acker    bridge.Acker // nil with QoS 0
 	seq      uint64
 }
@@ -95,7 +96,7 @@ func (b *inbox) take(dst []bridge.Message) int {
 		it := &items[i]
 		m := bridge.Message{
 			Topic: it.topic, Payload: it.payload, Props: it.props,
-			QoS: it.qos, Retain: it.retain, Dup: it.dup, Received: it.received,
+			QoS: it.qos, Retain: it.retain, Dup: it.dup, Received: it.received, Server: it.server,
 		}
 		if it.acker != nil {
 			m.Delivery = bridge.NewDelivery(it.acker, it.seq)

@@ -103,7 +103,7 @@ func (s *session) receive(c *conn, flags byte, body []byte) bool {
 	if !ok {
 		return false
 	}
-	it := item{publish: p, received: c.readAt}
+	it := item{publish: p, received: c.readAt, server: c.server}
 	if p.qos == 2 {
 		s.flush(c)
 		if !c.isDone() { // or it would overtake what flush has dropped
@@ -205,7 +205,7 @@ func (s *session) PacketReceived(cp *packets.ControlPacket, pubs chan<- *packets
 			c.refuse(packets.DisconnectProtocolError, errID)
 			return errID
 		}
-		it := item{publish: fromPaho(p, s.topics), received: c.readAt}
+		it := item{publish: fromPaho(p, s.topics), received: c.readAt, server: c.server}
 		if p.QoS == 2 {
 			return s.receive2(c, w, it)
 		}
@@ -222,6 +222,11 @@ func (s *session) PacketReceived(cp *packets.ControlPacket, pubs chan<- *packets
 // receive0 takes a QoS 0 message that paho has decoded.
 func (s *session) receive0(p *paho.Publish) {
 	it := item{received: time.Now()}
+	s.mu.Lock()
+	if s.conn != nil {
+		it.server = s.conn.server
+	}
+	s.mu.Unlock()
 	it.publish = fromPaho(p.Packet(), s.quiet)
 	s.deliver(nil, []item{it})
 }
