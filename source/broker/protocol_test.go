@@ -126,10 +126,12 @@ func TestUnreleasedMessagesAreLimited(t *testing.T) {
 	src := open(t, broker.Config{EarlyAck: true, Limits: broker.Limits{ReceiveMaximum: 3}})
 	drain(t, src)
 	r := connectRaw(t, src, "c", true)
-	for id := range uint16(4) {
+	for id := range uint16(3) {
 		r.publish(id+1, 2, "x")
 		r.expectPubrec(id + 1)
 	}
+	r.publish(3, 2, "x") // again
+	r.expectPubrec(3)
 	r.publish(9, 2, "x")
 	r.expectDisconnect(0x93)
 }

@@ -52,7 +52,7 @@ func (s *Source) receiveAcked(c *conn, pk packets.Packet, allowed bool) error {
 		return s.expel(c, packets.ErrNotAuthorized) // there is no way to say no
 	}
 	limit := s.cfg.Limits.ReceiveMaximum
-	if pk.FixedHeader.Qos == 2 && c.session.unreleased() > limit {
+	if v5 && pk.FixedHeader.Qos == 2 && c.session.unreleased(pk.PacketID) >= limit {
 		return s.expel(c, packets.ErrReceiveMaximum)
 	}
 	seq, ok := c.acks.add(pk.PacketID, pk.FixedHeader.Qos, limit, !v5)

@@ -249,10 +249,13 @@ func (s *session) release(id uint16) bool {
 	return ok
 }
 
-// unreleased is the number of QoS 2 messages that are acknowledged and not
-// released.
-func (s *session) unreleased() int {
+// unreleased is the number of QoS 2 messages that are not released, id's excepted.
+func (s *session) unreleased(id uint16) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.qos2)
+	n := len(s.qos2)
+	if _, ok := s.qos2[id]; ok {
+		n--
+	}
+	return n
 }
