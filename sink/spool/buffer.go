@@ -66,6 +66,9 @@ type Buffer struct {
 	// Of the committer alone.
 	marks     []span // of segments that exist
 	unwritten []span // those of them that are to be written
+	group     int    // writes that came while the last commit was made, and its own
+	took      time.Duration
+	compactAt int64 // size at which to look for files to compact
 	ending    bool
 	unloadErr error
 }
@@ -170,7 +173,7 @@ func (b *Buffer) recoverRecords() {
 		}
 		s.marked = slices.Clone(b.marks) // b.marks goes on changing
 		s.left = s.end - s.first - covered(s.marked, s.first, s.end)
-		s.unread = s.left
+		s.unread, s.kept = s.left, s.left
 		b.recovered += s.left
 	}
 	if b.removeSettled() {

@@ -78,6 +78,8 @@ func (b *Buffer) commitWaiting() {
 	}
 	if b.ending {
 		b.unloadErr = b.unload()
+	} else {
+		b.compact()
 	}
 	requests = b.admit(requests)
 	if len(requests) == 0 {
@@ -115,10 +117,7 @@ func (b *Buffer) admit(requests []*request) []*request {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var used int64
-	for _, s := range b.segments {
-		used += s.size
-	}
+	used := b.used()
 	b.full = false
 	admitted := requests[:0]
 	for _, r := range requests {
@@ -154,6 +153,7 @@ func (b *Buffer) commit(requests []*request) error {
 	b.stats.Appended += records
 	s.unread += records
 	s.left += records
+	s.kept += records
 	b.next, s.end = end, end
 	s.size = size
 	if records > 0 {
@@ -279,6 +279,14 @@ func (b *Buffer) toMemory() bool {
 	return b.memoryBytes() > 0 && (s == nil || s.inMemory())
 }
 
+// used returns the size of everything. The lock is held.
+func (b *Buffer) used() (n int64) {
+	for _, s := range b.segments {
+		n += s.size
+	}
+	return n
+}
+
 // memoryUsed returns the size of what is in memory. The lock is held.
 func (b *Buffer) memoryUsed() (n int64) {
 	for _, s := range b.segments {
@@ -295,51 +303,4 @@ func (b *Buffer) memoryBytes() int64 {
 		return 0
 	}
 	return b.cfg.memoryBytes()
-}
-
-// unload writes to disk what is in memory, at the end.
-func (b *Buffer) unload() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var errs []error
-	for i, s := range b.segments {
-		if !s.inMemory() || s.left == 0 {
-			continue
-		}
-		d, err := b.rewrite(s)
-		if err != nil {
-			err = fmt.Errorf("disk buffer: %d records that were in memory are lost: %w", s.left, err)
-			b.cfg.Logger.Error("records of the disk buffer that were in memory are lost",
-				slog.Uint64("records", s.left), slog.Any("error", err))
-			errs = append(errs, err)
-			continue
-		}
-		s.sealed, s.gone = true, true
-		b.segments[i] = d
-	}
-	return errors.Join(errs...)
-}
-
-// rewrite makes a file of what is left in a segment.
-func (b *Buffer) rewrite(s *segment) (*segment, error) {
-	var chunks []chunk
-	var settled []span
-	next := uint64(0)
-	_ = s.read(0, s.end, func(c chunk) bool {
-		if next > 0 && c.seq > next {
-			settled = append(settled, span{next, c.seq})
-		}
-		next = c.seq + uint64(c.count)
-		chunks = append(chunks, c)
-		return true
-	})
-	d, err := createDisk(b.cfg, chunks[0].seq, chunks, settled)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(d.sync(), d.release()); err != nil {
-		return nil, errors.Join(err, d.close())
-	}
-	b.marks = append(b.marks, settled...)
-	return &segment{store: d, path: d.path, first: chunks[0].seq, end: next, left: s.left, unread: s.unread, sealed: true}, nil
 }

@@ -18,7 +18,8 @@ type segment struct {
 	marked []span
 
 	end     uint64 // behind its last record that may be read
-	left    uint64 // records that are not settled
+	kept    uint64 // records that are there
+	left    uint64 // those of them that are not settled
 	unread  uint64 // records that the source has not read
 	size    int64
 	sealed  bool // takes nothing more

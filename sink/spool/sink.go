@@ -26,7 +26,7 @@ var (
 // pipeline's default, a lane for each Dest and Key, keeps the order of each key
 // and has several writes under way, which share the syncs of the disk.
 func (s *Sink) Limits() bridge.Limits {
-	return bridge.Limits{Bytes: int(min(4<<20, s.buf.cfg.segmentBytes()))}
+	return bridge.Limits{Records: 2000, Bytes: int(min(4<<20, s.buf.cfg.segmentBytes()))}
 }
 
 // Write appends the records and returns when they are on disk, all or none of
