@@ -59,6 +59,7 @@ func (o *options) bridge(ctx context.Context, t *telemetry, log *slog.Logger) er
 		Queue:        bridge.QueueConfig{BatchSize: o.batch, BatchTime: o.batchTime()},
 		DrainTimeout: o.drain,
 		Tracer:       t.tracer,
+		LogPayload:   t.logPayload,
 		Logger:       log,
 	})
 	if err != nil {
@@ -80,7 +81,7 @@ func (o *options) bridge(ctx context.Context, t *telemetry, log *slog.Logger) er
 	var announced sync.WaitGroup
 	announced.Go(func() {
 		if ready(ctx, source) {
-			log.Info("bridge is ready", "mqtt", o.mqtt, "client_id", o.clientID, "stream", o.stream)
+			log.Info("bridge is ready", "broker", o.mqtt, "client_id", o.clientID, "stream", o.stream)
 		}
 	})
 	stopped := showDrain(ctx, p, log)

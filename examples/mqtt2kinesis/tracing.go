@@ -20,18 +20,20 @@ import (
 	"github.com/sluiceio/sluice/bridge/tracing"
 )
 
-// telemetry is what the environment says about metrics and spans.
+// telemetry is what the environment says about metrics, logs and spans.
 type telemetry struct {
-	perShard bool
-	tracer   bridge.Tracer // nil when spans go nowhere
-	provider *trace.TracerProvider
-	log      *slog.Logger
+	perShard   bool
+	logPayload int           // bytes
+	tracer     bridge.Tracer // nil when spans go nowhere
+	provider   *trace.TracerProvider
+	log        *slog.Logger
 }
 
 // The environment's names beside OpenTelemetry's.
 const (
-	envPerShard = "SLUICE_METRICS_PER_SHARD"
-	envCarry    = "SLUICE_TRACE_CARRY"
+	envPerShard   = "SLUICE_METRICS_PER_SHARD"
+	envLogPayload = "SLUICE_LOG_PAYLOAD"
+	envCarry      = "SLUICE_TRACE_CARRY"
 )
 
 // sampleShare is the share of messages without a trace context that is followed
@@ -51,6 +53,12 @@ func newTelemetry(ctx context.Context, lookup func(string) (string, bool), log *
 		var err error
 		if t.perShard, err = strconv.ParseBool(v); err != nil {
 			return nil, usageError{fmt.Errorf("%s: %q is neither true nor false", envPerShard, v)}
+		}
+	}
+	if v := get(envLogPayload); v != "" {
+		var err error
+		if t.logPayload, err = strconv.Atoi(v); err != nil || t.logPayload < 0 {
+			return nil, usageError{fmt.Errorf("%s: %q is no number of bytes", envLogPayload, v)}
 		}
 	}
 	if on, err := exportsSpans(get); err != nil || !on {

@@ -31,7 +31,7 @@ func TestSpansAreExported(t *testing.T) {
 	}))
 	defer collector.Close()
 	vars := map[string]string{
-		"OTEL_EXPORTER_OTLP_ENDPOINT": collector.URL, "OTEL_TRACES_SAMPLER": "always_on", "SLUICE_METRICS_PER_SHARD": "true",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": collector.URL, "OTEL_TRACES_SAMPLER": "always_on", "SLUICE_METRICS_PER_SHARD": "true", "SLUICE_LOG_PAYLOAD": "200",
 	}
 	for name, v := range vars {
 		t.Setenv(name, v) // the exporter reads the environment of the process
@@ -39,6 +39,7 @@ func TestSpansAreExported(t *testing.T) {
 	tel, err := newTelemetry(t.Context(), environment(vars), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.True(t, tel.perShard)
+	require.Equal(t, 200, tel.logPayload)
 	tel.tracer.Trace(&bridge.Message{Source: "plant", Topic: "t"}).Settled(nil)
 	tel.close()
 	text := <-got
@@ -65,7 +66,7 @@ func TestTelemetryFromEnvironment(t *testing.T) {
 	}
 	for name, wrong := range map[string]string{
 		"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_SAMPLER": "jaeger",
-		"SLUICE_TRACE_CARRY": "kinesis=pigeon", "SLUICE_METRICS_PER_SHARD": "many",
+		"SLUICE_TRACE_CARRY": "kinesis=pigeon", "SLUICE_METRICS_PER_SHARD": "many", "SLUICE_LOG_PAYLOAD": "-1",
 	} {
 		vars := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", name: wrong}
 		_, err := newTelemetry(t.Context(), environment(vars), log)
