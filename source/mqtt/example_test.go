@@ -80,3 +80,61 @@ func ExampleError() {
 	// Output:
 	// true mqtt: broker mqtts://localhost:8883 cannot be connected to: CAFile: open /does/not/exist.pem: no such file or directory
 }
+
+// Subscriptions change while the source runs; nothing is lost.
+func ExampleSource_SetSubscriptions() {
+	broker := mqttfake.New(mqttfake.Options{})
+	defer broker.Close()
+	ctx := context.Background()
+	src, err := mqtt.New(mqtt.Config{
+		Brokers: []string{"mqtt://localhost:1883"}, ClientID: "sluice-1", Dial: broker.Dial,
+		Filters: []mqtt.Subscription{{Filter: "sensors/+/temp", QoS: 1}},
+		Logger:  slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer src.Close(ctx)
+	if err := src.Open(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = src.SetSubscriptions(ctx, []mqtt.Subscription{{Filter: "sensors/#", QoS: 1}, {Filter: "doors/#", QoS: 1}})
+	fmt.Println(broker.Subscriptions("sluice-1"), err)
+	// Output: [doors/# sensors/#] <nil>
+}
+
+// A token that expires is renewed without a new connection.
+func ExampleSource_Reauthenticate() {
+	token := func(_ string, data []byte) ([]byte, byte) { // a broker's side
+		fmt.Printf("token %s\n", data)
+		return nil, 0
+	}
+	broker := mqttfake.New(mqttfake.Options{Authenticate: token})
+	defer broker.Close()
+	ctx := context.Background()
+	tokens := []string{"one", "two"} // of whoever issues them
+	src, err := mqtt.New(mqtt.Config{
+		Brokers: []string{"mqtt://localhost:1883"}, ClientID: "sluice-1", Dial: broker.Dial,
+		Filters: []mqtt.Subscription{{Filter: "t/#", QoS: 1}},
+		Auth: &mqtt.Auth{Method: "TOKEN", Begin: func(context.Context) (mqtt.Exchange, error) {
+			next := mqtt.Token(tokens[0])
+			tokens = tokens[1:]
+			return next, nil
+		}},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer src.Close(ctx)
+	fmt.Println(src.Open(ctx))
+	fmt.Println(src.Reauthenticate(ctx))
+	// Output:
+	// token one
+	// <nil>
+	// token two
+	// <nil>
+}
