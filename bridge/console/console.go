@@ -35,6 +35,8 @@ type Config struct {
 	// Shards gives the load of a sink's shards, by the sink's name, where the
 	// sink is not a bridge.Sharder.
 	Shards map[string]func() []bridge.ShardLoad
+	// Sources says about sources what they do not tell by themselves, by name.
+	Sources map[string]SourceConfig
 	// Title is the page's title, default "Sluice".
 	Title string
 }
@@ -45,6 +47,13 @@ type RuleConfig struct {
 	SQL string
 	// Actions are what is done with its rows.
 	Actions []rule.Action
+}
+
+// SourceConfig describes a source.
+type SourceConfig struct {
+	// Subscriptions are the topic filters that it gets messages of. A source
+	// with a method Subscriptions() []string tells them by itself.
+	Subscriptions []string
 }
 
 // Validate reports everything that is wrong with the configuration, each with

@@ -21,10 +21,19 @@ import (
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/bridge/bridgetest"
 	"github.com/sluiceio/sluice/bridge/console"
+	"github.com/sluiceio/sluice/rule"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(withBrowser{m})
+}
+
+// withBrowser ends the browser before goroutines are looked at.
+type withBrowser struct{ *testing.M }
+
+func (m withBrowser) Run() int {
+	defer shared.close()
+	return m.M.Run()
 }
 
 func pipeline(t *testing.T, sinks map[string]bridge.Sink) *bridge.Pipeline {
@@ -90,7 +99,7 @@ func TestPageIsStrict(t *testing.T) {
 func TestReadOnlyByDefault(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, console.Config{})
-	for _, path := range []string{"PUT /api/rules/all/enabled", "POST /api/rules/all/reset", "POST /api/rules/all/trace", "PUT /api/sinks/out/enabled", "GET /api/deadletters/out"} {
+	for _, path := range []string{"PUT /api/rules/all/enabled", "POST /api/rules/all/reset", "POST /api/trace", "PUT /api/sinks/out/enabled", "GET /api/deadletters/out"} {
 		method, path, _ := strings.Cut(path, " ")
 		w := ask(c, method, path, `{"enabled":false}`)
 		require.Equal(t, http.StatusForbidden, w.Code, path)
@@ -262,17 +271,16 @@ func TestDeadLettersKeepTheLatest(t *testing.T) {
 func TestTrace(t *testing.T) {
 	t.Parallel()
 	source := &bridgetest.Source{}
+	r, err := rule.New(rule.Config{
+		Name: "warm", SQL: `SELECT payload.t AS t FROM "#" WHERE payload.t > 20`,
+		Actions: []rule.Action{{Sink: "out", Key: "k-${t}"}},
+	})
+	require.NoError(t, err)
 	p, err := bridge.New(bridge.Config{
 		Sources: map[string]bridge.Source{"mqtt": source},
-		Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
-			if m.Topic == "bad" {
-				return errors.New("no such luck")
-			}
-			out.Add(bridge.Record{Key: []byte("k"), Data: m.Payload})
-			return nil
-		}, "#")},
-		Sinks:  map[string]bridge.Sink{"out": bridge.SinkFunc(stored)},
-		Logger: slog.New(slog.DiscardHandler), CheckInterval: -1,
+		Rules:   map[string]bridge.Rule{"warm": r},
+		Sinks:   map[string]bridge.Sink{"out": bridge.SinkFunc(stored)},
+		Logger:  slog.New(slog.DiscardHandler), CheckInterval: -1,
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
@@ -282,23 +290,28 @@ func TestTrace(t *testing.T) {
 	server := httptest.NewServer(c)
 	defer server.Close()
 
-	require.NoError(t, p.EnableRule("all", true))
 	watch, leave := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(watch, http.MethodPost, server.URL+"/api/rules/all/trace", nil)
+	req, err := http.NewRequestWithContext(watch, http.MethodPost, server.URL+"/api/trace", strings.NewReader(`{"rule":"warm","topic":"a/+"}`))
 	require.NoError(t, err)
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
-	source.Publish(bridge.Message{Topic: "good", Payload: []byte("x")})
-	source.Publish(bridge.Message{Topic: "bad"})
-	seen := map[string]console.Traced{}
-	for d := json.NewDecoder(resp.Body); len(seen) < 2; {
-		var one console.Traced
-		require.NoError(t, d.Decode(&one))
-		seen[one.Topic] = one
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	source.Publish(
+		bridge.Message{Topic: "b/other", Payload: []byte(`{"t":50}`)},
+		bridge.Message{Topic: "a/cold", Payload: []byte(`{"t":7}`)},
+		bridge.Message{Topic: "a/warm", Payload: []byte(`{"t":21}`), ClientID: "c1"},
+	)
+	var lines []string
+	for in := bufio.NewReader(resp.Body); len(lines) == 0 || !strings.Contains(lines[len(lines)-1], `"stored"`); {
+		line, err := in.ReadString('\n')
+		require.NoError(t, err)
+		lines = append(lines, line)
 	}
-	require.Equal(t, "x", seen["good"].Records[0].Data.Text)
-	require.Equal(t, "k", seen["good"].Records[0].Key.Text)
-	require.Contains(t, seen["bad"].Error, "no such luck")
+	all := strings.Join(lines, "")
+	require.NotContains(t, all, "b/other")
+	require.Contains(t, all, `"a/cold"`)
+	require.Contains(t, all, `"WHERE"`)
+	require.Contains(t, all, `"k-21"`, "the rendered key")
 	leave()
 	_ = resp.Body.Close()
 	http.DefaultClient.CloseIdleConnections()
@@ -306,24 +319,17 @@ func TestTrace(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-func TestTracesEndEachByItself(t *testing.T) {
+func TestTraceRefusesWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	p := pipeline(t, map[string]bridge.Sink{"out": bridge.SinkFunc(stored)})
-	before := p.Topology()
-	none := func(*bridge.Message, []bridge.Record, error) {}
-	one, err := p.TraceRule("all", none)
-	require.NoError(t, err)
-	two, err := p.TraceRule("all", none)
-	require.NoError(t, err)
-	require.NoError(t, p.EnableRule("all", false))
-	one()
-	two()
-	two()
-	after := p.Topology()
-	require.IsType(t, before.Rules["all"], after.Rules["all"])
-	require.False(t, p.Stats().Rules["all"].Enabled, "a trace does not switch the rule on")
-	require.False(t, before.Same(after))
-	require.True(t, after.Same(p.Topology()))
-	_, err = p.TraceRule("nobody", none)
-	require.ErrorContains(t, err, `"nobody"`)
+	c := newConsole(t, console.Config{Authorize: func(*http.Request) error { return nil }})
+	for body, want := range map[string]string{
+		`{"rule":"nobody"}`:       "there is no rule",
+		`{"topic":"a/#/b"}`:       "Topic",
+		`{"address":"10.1.0.0"`:   "body",
+		`{"address":"next door"}`: "Address",
+	} {
+		w := ask(c, "POST", "/api/trace", body)
+		require.Equal(t, http.StatusBadRequest, w.Code, body)
+		require.Contains(t, w.Body.String(), want, body)
+	}
 }

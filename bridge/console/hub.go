@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -33,11 +32,13 @@ type frame struct {
 	snapshot []byte
 }
 
-// point is a moment of the history of the sinks' and rules' figures.
+// point is a moment of the history: the figures that are plotted, by name, in the
+// order of the fields of SourceHistory, RuleHistory and SinkHistory.
 type point struct {
-	at    time.Time
-	rules map[string]float64
-	sinks map[string][4]float64
+	at      time.Time
+	sources map[string][2]float64
+	rules   map[string][4]float64
+	sinks   map[string][9]float64
 }
 
 // historyLength is how many seconds a new viewer is shown of the past, if
@@ -96,13 +97,7 @@ func (h *hub) run(ctx context.Context) {
 }
 
 func (h *hub) publish(f frame, snap *Snapshot) {
-	p := point{snap.Time, make(map[string]float64, len(snap.Rules)), make(map[string][4]float64, len(snap.Sinks))}
-	for name, r := range snap.Rules {
-		p.rules[name] = r.Rate
-	}
-	for name, s := range snap.Sinks {
-		p.sinks[name] = [4]float64{float64(s.Queuing + s.Inflight), float64(s.QueuingBytes), s.Rate, s.StoredRate}
-	}
+	p := pointOf(snap)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.current = &f
@@ -127,45 +122,4 @@ func (h *hub) frame() (*frame, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.current, h.changed
-}
-
-// History is the recent past, by columns: the n-th number of each belongs to the
-// n-th of Times.
-type History struct {
-	Times []int64                `json:"times"` // Unix, milliseconds
-	Rules map[string][]float64   `json:"rules"` // messages matched per second
-	Sinks map[string]SinkHistory `json:"sinks"`
-}
-
-// SinkHistory is the recent past of a sink.
-type SinkHistory struct {
-	Queued []float64 `json:"queued"`
-	Bytes  []float64 `json:"bytes"`
-	Rate   []float64 `json:"rate"`
-	Stored []float64 `json:"stored"`
-}
-
-// past returns the history of the parts that there are now.
-func (h *hub) past() History {
-	h.mu.Lock()
-	points := slices.Clone(h.history)
-	h.mu.Unlock()
-	out := History{Times: []int64{}, Rules: map[string][]float64{}, Sinks: map[string]SinkHistory{}}
-	if len(points) == 0 {
-		return out
-	}
-	last := points[len(points)-1]
-	for _, p := range points {
-		out.Times = append(out.Times, p.at.UnixMilli())
-		for name := range maps.Keys(last.rules) {
-			out.Rules[name] = append(out.Rules[name], p.rules[name])
-		}
-		for name := range maps.Keys(last.sinks) {
-			v, s := p.sinks[name], out.Sinks[name]
-			s.Queued, s.Bytes = append(s.Queued, v[0]), append(s.Bytes, v[1])
-			s.Rate, s.Stored = append(s.Rate, v[2]), append(s.Stored, v[3])
-			out.Sinks[name] = s
-		}
-	}
-	return out
 }

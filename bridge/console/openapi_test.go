@@ -33,7 +33,7 @@ var operations = map[string]operation{
 	"POST check/{name}":              {"Asks a source or sink whether it can do its work.", nil, CheckResult{}, ""},
 	"PUT rules/{name}/enabled":       {"Switches a rule on or off.", Switch{}, Done{}, ""},
 	"POST rules/{name}/reset":        {"Sets the counters of a rule to zero.", nil, Done{}, ""},
-	"POST rules/{name}/trace":        {"JSON lines: the messages that the rule is applied to, until the request is cancelled, ten minutes at most.", nil, Traced{}, "application/jsonl"},
+	"POST trace":                     {"JSON lines: what becomes of messages, at most 20 per second, until the request is cancelled, ten minutes at most.", TraceRequest{}, bridge.TraceEvent{}, "application/jsonl"},
 	"PUT sinks/{name}/enabled":       {"Switches a sink on or off. Records for one that is off are discarded.", Switch{}, Done{}, ""},
 	"GET deadletters/{name}":         {"The latest dead letters, at most 200, the latest first.", nil, Letters{}, ""},
 	"POST deadletters/{name}/replay": {"Replays dead letters and forgets those that were.", IDs{}, Replayed{}, ""},
@@ -113,17 +113,21 @@ func schema(t reflect.Type, all object) object {
 		return object{"type": "string", "format": "date-time"}
 	case t == reflect.TypeFor[time.Duration]():
 		return object{"type": "integer", "description": "nanoseconds"}
+	case t == reflect.TypeFor[bridge.Outcome]():
+		return object{"type": "string", "enum": []string{"stored", "failed", "dropped", "discarded", "abandoned"}}
 	case t == reflect.TypeFor[bridge.State]():
 		return object{"type": "string", "enum": []string{"connecting", "connected", "disconnected", "inconsistent"}}
 	}
 	switch t.Kind() {
+	case reflect.Pointer:
+		return schema(t.Elem(), all)
 	case reflect.Bool:
 		return object{"type": "boolean"}
 	case reflect.String:
 		return object{"type": "string"}
 	case reflect.Float64:
 		return object{"type": "number"}
-	case reflect.Int, reflect.Int64, reflect.Uint64:
+	case reflect.Int, reflect.Int64, reflect.Uint8, reflect.Uint64:
 		return object{"type": "integer"}
 	case reflect.Slice, reflect.Array:
 		return object{"type": "array", "items": schema(t.Elem(), all)}

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,11 +36,9 @@ type Problem struct {
 	// looked.
 	Since   time.Time `json:"since,omitzero"`
 	AtLeast bool      `json:"at_least,omitempty"`
+	// HoldsUp tells that the sources wait for it.
+	HoldsUp bool `json:"holds_up,omitempty"`
 }
-
-// nearlyFull is how much of a queue's bound is as good as all of it: a queue that
-// holds up its sources swings a little below its bound.
-const nearlyFull = 0.95
 
 // problems lists what wants attention, the worst and oldest first.
 func (s *sampler) problems(now time.Time, snap *Snapshot) []Problem {
@@ -58,8 +58,8 @@ func (s *sampler) problems(now time.Time, snap *Snapshot) []Problem {
 		if r := snap.Rules[name]; r.ExceptionRate > 0 {
 			list = append(list, s.begun(now, Problem{
 				Severity: Warning, Kind: "rule", Name: name, Title: "fails on messages",
-				Reason: short(r.ExceptionRate) + " messages per second raise an exception.",
-				Effect: "They make no records. Trace the rule to see why.",
+				Reason: r.LastError,
+				Effect: short(r.ExceptionRate) + " messages per second make no records.",
 			}))
 		}
 	}
@@ -71,43 +71,49 @@ func (s *sampler) problems(now time.Time, snap *Snapshot) []Problem {
 }
 
 func (s *sampler) sinkProblems(now time.Time, name string, f SinkFigures) (list []Problem) {
-	waiting := f.Queuing + f.Inflight
-	full := f.MaxRecords > 0 && float64(waiting) >= nearlyFull*float64(f.MaxRecords) ||
-		f.MaxBytes > 0 && float64(f.QueuingBytes) >= nearlyFull*float64(f.MaxBytes)
-	effect := fmt.Sprintf("%d records wait.", waiting)
-	if waiting == 1 {
-		effect = "1 record waits."
-	}
-	if full {
-		effect = fmt.Sprintf("The queue is full with %d records. ", waiting) + fullEffect(s.parts.Queues[name].OnFull)
-	}
+	queue, full := s.parts.Queues[name], !f.FullSince.IsZero()
+	p := Problem{Severity: Blocked, Kind: "sink", Name: name, Effect: waiting(f, queue.OnFull)}
+	p.HoldsUp = full && queue.OnFull == bridge.Block
 	switch h := f.Health; {
 	case (h.State == bridge.Disconnected || h.State == bridge.Inconsistent) && f.Enabled:
-		p := Problem{
-			Severity: Blocked, Kind: "sink", Name: name, Title: "is " + h.State.String(),
-			Reason: h.Reason, Effect: effect, Since: h.Since,
-		}
+		p.Title, p.Reason, p.Since = "is "+h.State.String(), h.Reason, h.Since
 		if h.State == bridge.Inconsistent && !full {
 			p.Severity = Warning
 		}
 		list = append(list, p)
 	case full:
-		list = append(list, s.begun(now, Problem{
-			Severity: Blocked, Kind: "sink", Name: name, Title: "cannot keep up",
-			Reason: fmt.Sprintf("It stores %s records per second.", short(f.StoredRate)), Effect: effect,
-		}))
+		p.Title, p.Since = "cannot keep up", f.FullSince
+		p.Reason = fmt.Sprintf("It stores %s records per second.", short(f.StoredRate))
+		list = append(list, p)
 	}
 	if f.FailedRate > 0 {
-		lost := "They are lost: the sink has no fallback."
-		if fallback := s.parts.Queues[name].Fallback; fallback != "" {
-			lost = fmt.Sprintf("They go to %q.", fallback)
+		effect := " records per second are lost: the sink has no fallback."
+		if queue.Fallback != "" {
+			effect = fmt.Sprintf(" records per second go to %q.", queue.Fallback)
+		}
+		reason := f.LastError
+		if reason == "" {
+			reason = "They are refused for good, too old, or dropped from a full queue."
 		}
 		list = append(list, s.begun(now, Problem{
 			Severity: Warning, Kind: "sink", Name: name, Title: "gives up records",
-			Reason: short(f.FailedRate) + " records per second are refused for good or dropped.", Effect: lost,
+			Reason: reason, Effect: short(f.FailedRate) + effect,
 		}))
 	}
 	return list
+}
+
+// waiting tells what a sink's trouble means for its records.
+func waiting(f SinkFigures, onFull bridge.FullPolicy) string {
+	n := f.Queuing + f.Inflight
+	switch {
+	case !f.FullSince.IsZero():
+		return fmt.Sprintf("The queue is full with %s records. ", grouped(n)) + fullEffect(onFull)
+	case n == 1:
+		return "1 record waits."
+	default:
+		return grouped(n) + " records wait."
+	}
 }
 
 func fullEffect(p bridge.FullPolicy) string {
@@ -142,9 +148,18 @@ func (s *sampler) keep(list []Problem) {
 
 func (p *Problem) key() string { return p.Kind + " " + p.Name + " " + p.Title }
 
+// grouped writes a count with a comma before each three digits.
+func grouped(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
 func short(rate float64) string {
 	if rate < 10 {
 		return fmt.Sprintf("%.1f", rate)
 	}
-	return fmt.Sprintf("%.0f", rate)
+	return grouped(int(math.Round(rate)))
 }

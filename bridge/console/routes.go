@@ -25,7 +25,7 @@ func (c *Console) routes() []route {
 		{"POST", "check/{name}", false, c.check},
 		{"PUT", "rules/{name}/enabled", true, c.enable("rule", c.cfg.Pipeline.EnableRule)},
 		{"POST", "rules/{name}/reset", true, c.resetRule},
-		{"POST", "rules/{name}/trace", true, c.trace},
+		{"POST", "trace", true, c.trace},
 		{"PUT", "sinks/{name}/enabled", true, c.enable("sink", c.cfg.Pipeline.EnableSink)},
 		{"GET", "deadletters/{name}", true, c.deadLetters},
 		{"POST", "deadletters/{name}/replay", true, c.replay},
@@ -69,13 +69,13 @@ func (c *Console) enable(kind string, change func(name string, on bool) error) h
 			return
 		}
 		name := r.PathValue("name")
-		c.changed(w, r, change(name, body.Enabled), kind+" switched", slog.String("name", name), slog.Bool("enabled", body.Enabled))
+		c.changed(w, r, change(name, body.Enabled), kind+" switched", slog.String(kind, name), slog.Bool("enabled", body.Enabled))
 	}
 }
 
 func (c *Console) resetRule(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
-	c.changed(w, r, c.cfg.Pipeline.ResetRule(name), "rule's counters reset", slog.String("name", name))
+	c.changed(w, r, c.cfg.Pipeline.ResetRule(name), "rule's counters reset", slog.String("rule", name))
 }
 
 // changed logs a change and replies.
@@ -84,7 +84,7 @@ func (c *Console) changed(w http.ResponseWriter, r *http.Request, err error, wha
 		fail(w, http.StatusNotFound, err)
 		return
 	}
-	attrs = append(attrs, slog.String("remote", r.RemoteAddr))
+	attrs = append(attrs, slog.String("peer", r.RemoteAddr))
 	c.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "console: "+what, attrs...)
 	reply(w, Done{true})
 }

@@ -23,6 +23,8 @@ type SourceInfo struct {
 	Type string `json:"type"`
 	// Checkable tells whether it can be asked for its condition.
 	Checkable bool `json:"checkable"`
+	// Subscriptions are the topic filters that it gets messages of, where known.
+	Subscriptions []string `json:"subscriptions,omitempty"`
 }
 
 // RuleInfo describes a rule. SQL is empty for a rule that is not a statement,
@@ -62,9 +64,7 @@ type SinkInfo struct {
 func describe(cfg Config, parts bridge.Topology) Topology {
 	out := Topology{Title: cfg.Title, Sources: []SourceInfo{}, Rules: []RuleInfo{}, Sinks: []SinkInfo{}}
 	for _, name := range slices.Sorted(maps.Keys(parts.Sources)) {
-		s := parts.Sources[name]
-		_, checkable := s.(bridge.Checker)
-		out.Sources = append(out.Sources, SourceInfo{Name: name, Type: typeName(s), Checkable: checkable})
+		out.Sources = append(out.Sources, describeSource(name, parts.Sources[name], cfg.Sources[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(parts.Rules)) {
 		out.Rules = append(out.Rules, describeRule(name, parts, cfg.Rules[name]))
@@ -82,6 +82,15 @@ func describe(cfg Config, parts bridge.Topology) Topology {
 		out.Sinks = append(out.Sinks, info)
 	}
 	return out
+}
+
+func describeSource(name string, s bridge.Source, known SourceConfig) SourceInfo {
+	_, checkable := s.(bridge.Checker)
+	info := SourceInfo{Name: name, Type: typeName(s), Checkable: checkable, Subscriptions: known.Subscriptions}
+	if l, ok := s.(interface{ Subscriptions() []string }); ok && info.Subscriptions == nil {
+		info.Subscriptions = l.Subscriptions()
+	}
+	return info
 }
 
 func describeRule(name string, parts bridge.Topology, known RuleConfig) RuleInfo {

@@ -1,36 +1,14 @@
 package console
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/sluiceio/sluice/bridge"
 )
-
-// Traced is a message that a traced rule was applied to, and what it made of it.
-type Traced struct {
-	Time     time.Time      `json:"time"`
-	Topic    string         `json:"topic"`
-	ClientID string         `json:"clientid,omitempty"`
-	QoS      int            `json:"qos"`
-	Payload  Text           `json:"payload"`
-	Records  []TracedRecord `json:"records"`
-	Error    string         `json:"error,omitempty"`
-	// Missed counts messages before this one that are not shown, because there
-	// were too many.
-	Missed uint64 `json:"missed,omitempty"`
-}
-
-// TracedRecord is a record that the rule made.
-type TracedRecord struct {
-	Sink string `json:"sink,omitempty"`
-	Dest string `json:"dest,omitempty"`
-	Key  Text   `json:"key"`
-	Data Text   `json:"data"`
-}
 
 // Text is bytes: text where they are UTF-8, base64 otherwise; long ones are cut.
 type Text struct {
@@ -39,12 +17,9 @@ type Text struct {
 	Size   int    `json:"size"`
 }
 
-// What a trace shows at most.
 const (
-	maxText        = 4 << 10
-	maxTraceRate   = 20 // messages per second
-	maxTraceTime   = 10 * time.Minute
-	maxTraceRecord = 20 // of a message
+	maxText      = 4 << 10
+	maxTraceTime = 10 * time.Minute
 )
 
 func textOf(b []byte) Text {
@@ -68,79 +43,47 @@ func textOf(b []byte) Text {
 	return t
 }
 
-// trace sends, as JSON lines, the messages that a rule is applied to until the
-// viewer goes away, for ten minutes at most, and not more than some per second.
+// TraceRequest says which messages to trace: those that fit all that is given.
+type TraceRequest struct {
+	// Rule is the name of a rule that they are given to.
+	Rule string `json:"rule,omitempty"`
+	// Source is the name of the source that they come from.
+	Source string `json:"source,omitempty"`
+	// Topic is a topic filter.
+	Topic string `json:"topic,omitempty"`
+	// ClientID and Address are those of the publisher, where the source knows
+	// them; an address may be a prefix such as 10.1.0.0/16.
+	ClientID string `json:"clientid,omitempty"`
+	Address  string `json:"address,omitempty"`
+}
+
+// trace sends, as JSON lines, what becomes of messages until the viewer goes away,
+// for ten minutes at most.
 func (c *Console) trace(w http.ResponseWriter, r *http.Request) {
-	seen := make(chan Traced, maxTraceRate)
-	tickets := make(chan struct{}, maxTraceRate) // for the messages of this second
-	refill(tickets)
-	var missed atomic.Uint64
-	stop, err := c.cfg.Pipeline.TraceRule(r.PathValue("name"), func(m *bridge.Message, made []bridge.Record, err error) {
-		select {
-		case <-tickets:
-		default:
-			missed.Add(1)
-			return
-		}
-		select {
-		case seen <- traced(m, made, err, missed.Swap(0)):
-		default:
-			missed.Add(1)
-		}
-	})
-	if err != nil {
-		fail(w, http.StatusNotFound, err)
+	var in TraceRequest
+	if !read(w, r, &in) {
 		return
 	}
-	defer stop()
-	w.Header().Set("Content-Type", "application/jsonl")
-	w.Header().Set("X-Accel-Buffering", "no")
-	out := http.NewResponseController(w)
-	second, end := time.NewTicker(time.Second), time.NewTimer(maxTraceTime)
-	defer second.Stop()
-	defer end.Stop()
-	for out.Flush() == nil {
-		select {
-		case t := <-seen:
-			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every server can
-			if _, err := w.Write(append(encode(t), '\n')); err != nil {
-				return
-			}
-		case <-second.C:
-			refill(tickets)
-		case <-end.C:
-			return
-		case <-r.Context().Done():
-			return
-		case <-c.ctx.Done():
-			return
-		}
-	}
-}
-
-func refill(tickets chan struct{}) {
-	for {
-		select {
-		case tickets <- struct{}{}:
-		default:
-			return
-		}
-	}
-}
-
-func traced(m *bridge.Message, made []bridge.Record, err error, missed uint64) Traced {
-	t := Traced{
-		Time: time.Now(), Topic: m.Topic, ClientID: m.ClientID, QoS: int(m.QoS),
-		Payload: textOf(m.Payload), Records: []TracedRecord{}, Missed: missed,
-	}
-	if t.Topic == "" {
-		t.Topic = m.Event
-	}
+	ctx, cancel := context.WithTimeout(r.Context(), maxTraceTime)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
+	events, err := c.cfg.Pipeline.TraceMessages(ctx, bridge.TraceFilter{
+		Rule: in.Rule, Source: in.Source, Topic: in.Topic, ClientID: in.ClientID, Address: in.Address, MaxText: maxText,
+	})
 	if err != nil {
-		t.Error = err.Error()
+		fail(w, http.StatusBadRequest, err)
+		return
 	}
-	for _, rec := range made[:min(len(made), maxTraceRecord)] {
-		t.Records = append(t.Records, TracedRecord{rec.Sink, rec.Dest, textOf(rec.Key), textOf(rec.Data)})
+	w.Header().Set("Content-Type", "application/jsonl")
+	w.Header().Set("X-Accel-Buffering", "no") // proxies are not to hold lines back
+	out := http.NewResponseController(w)
+	if out.Flush() != nil {
+		return
 	}
-	return t
+	for e := range events {
+		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every server can
+		if _, err := w.Write(append(encode(e), '\n')); err != nil || out.Flush() != nil {
+			return
+		}
+	}
 }

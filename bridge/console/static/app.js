@@ -1,12 +1,14 @@
 // The frame of the page: navigation, the line at the top, and the view.
 import { compact, h, rate, setAttr, setText } from './dom.js';
-import { connect, store, watch } from './store.js';
+import { connect, store, totals, watch } from './store.js';
 import { flows } from './flows.js';
 import { rules } from './rules.js';
 import { sinks } from './sinks.js';
+import { sources } from './sources.js';
+import { trace } from './trace.js';
 import { tester } from './tester.js';
 
-const views = { flows, rules, sinks, tester };
+const views = { flows, sources, rules, sinks, tester, trace };
 const main = document.getElementById('main');
 let view = null, where = '';
 
@@ -39,8 +41,8 @@ function header() {
   setAttr(live, 'class', store.connected ? 'live' : 'lost');
   setText(live, store.connected ? 'live' : 'connection lost, trying again');
   if (!s) return;
-  const sum = (parts, key) => Object.values(parts).reduce((n, p) => n + p[key], 0);
-  setText(document.getElementById('totals'), `${rate(sum(s.sources, 'rate'))} in · ${rate(sum(s.sinks, 'stored_rate'))} stored · ${compact(sum(s.sinks, 'queuing') + sum(s.sinks, 'inflight'))} waiting`);
+  const all = totals(s);
+  setText(document.getElementById('totals'), `${rate(all.received)} in · ${rate(all.stored)} stored · ${compact(all.waiting)} waiting`);
 }
 
 function changed(what) {
@@ -50,6 +52,17 @@ function changed(what) {
   else if (what === 'topology') view.rebuild?.();
   if (document.visibilityState === 'visible') view.update?.();
 }
+
+// The slash key leads to the field that finds things, Escape out of it.
+addEventListener('keydown', (e) => {
+  const typing = e.target.matches?.('input, textarea');
+  if (e.key === 'Escape' && typing) e.target.blur();
+  if (e.key !== '/' || typing || e.ctrlKey || e.metaKey || e.altKey) return;
+  const find = main.querySelector('[data-find]');
+  if (!find?.checkVisibility()) return;
+  e.preventDefault();
+  find.focus();
+});
 
 document.getElementById('theme').addEventListener('click', () => {
   const root = document.documentElement;

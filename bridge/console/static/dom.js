@@ -1,6 +1,6 @@
 // Small helpers to make elements and to show numbers.
 
-const svgNames = new Set(['svg', 'g', 'path', 'rect', 'circle', 'text', 'title', 'line']);
+const svgNames = new Set(['svg', 'g', 'path', 'rect', 'circle', 'text', 'title', 'line', 'polyline']);
 
 // h makes an element. Properties that are functions listen, others are attributes.
 export function h(tag, props, ...children) {

@@ -1,113 +1,103 @@
-// Rules: statement, counters, switch, trace.
+// Rules: statement, counters, actions, the last exception, switch, trace.
 import { chart } from './chart.js';
-import { clock, compact, count, h, rate, setText } from './dom.js';
-import { listProblems } from './flows.js';
-import { allow, changer, facts, notify, parts } from './list.js';
-import { highlight, json, pretty } from './sql.js';
-import { call, store } from './store.js';
+import { ago, clock, compact, count, h, hasTime, mark, percent, rate, setAttr, setLevel, setText } from './dom.js';
+import { allow, changer, facts, head, parts } from './list.js';
+import { highlight } from './sql.js';
+import { call, level, problemsOf, store } from './store.js';
 
-export const rules = (root, chosen) => parts(root, 'rule', chosen, (f) => (f.enabled ? rate(f.rate) : 'disabled'), detail);
+export const rules = (root, chosen) => parts(root, 'rule', chosen, (f) => (f.enabled ? rate(f.rate) : 'off'), detail);
+
+const share = (n, of) => (of ? percent(n / of) : '');
 
 function detail(root, info) {
   const name = info.name, path = 'rules/' + encodeURIComponent(name);
-  const figures = () => store.snapshot.rules[name];
+  const figures = () => store.snapshot.rules[name], past = () => store.past.rules[name] ?? {};
   const table = facts([
-    ['Matched', (f) => count(f.matched), 'Messages on its topics'],
-    ['Passed', (f) => count(f.passed), 'Messages that made rows'],
-    ['No result', (f) => count(f['failed.no_result']), 'Messages that made no rows, such as those that WHERE refused'],
-    ['Exceptions', (f) => count(f['failed.exception']), 'Messages that the rule failed on'],
-    ['Records', (f) => count(f['actions.total']), 'Records made for sinks'],
-    ['Stored', (f) => count(f['actions.success'])],
-    ['On their way', (f) => count(Math.max(0, f['actions.total'] - f['actions.success'] - f['actions.failed'] - f['actions.discarded']))],
-    ['Given up', (f) => count(f['actions.failed'])],
+    ['Matched', (f) => count(f.matched), 'Messages on its topics', (f) => rate(f.rate)],
+    ['Passed', (f) => count(f.passed), 'Messages that made rows', (f) => share(f.passed, f.matched), 'ok'],
+    ['No result', (f) => count(f['failed.no_result']), 'Messages that made no rows, such as those that WHERE refused', (f) => share(f['failed.no_result'], f.matched), 'off'],
+    ['Exceptions', (f) => count(f['failed.exception']), 'Messages that the rule failed on', (f) => share(f['failed.exception'], f.matched), 'bad'],
+    ['Records', (f) => count(f['actions.total']), 'Records made for sinks', (f) => rate(f.actions_rate)],
+    ['Stored', (f) => count(f['actions.success']), 'Records that their sinks have stored', (f) => share(f['actions.success'], f['actions.total'])],
+    ['On their way', (f) => count(Math.max(0, f['actions.total'] - f['actions.success'] - f['actions.failed'] - f['actions.discarded'])), 'Records that are in a queue or in a write'],
+    ['Given up', (f) => count(f['actions.failed']), 'Records refused for good, too old, or dropped', (f) => (f['actions.discarded'] ? `${compact(f['actions.discarded'])} discarded` : '')],
   ]);
   const toggle = changer('Disable', () => call('PUT', path + '/enabled', { enabled: !figures().enabled }));
   const reset = changer('Reset counters', () => call('POST', path + '/reset'));
-  const trail = tracer(path);
-  const plot = chart('Messages matched', [{ label: 'matched', color: '--accent', get: () => store.rules[name] }], (v) => compact(v) + '/s');
-  const test = h('a', { class: 'button', href: '#/tester/' + encodeURIComponent(name) }, 'Open in the tester');
-  const problems = h('div', { class: 'problems' });
-  root.append(
-    h('div', { class: 'head' }, h('h1', {}, name), h('div', { class: 'actions' }, trail.button, toggle, reset, info.sql ? test : null)),
-    problems,
-    info.sql ? h('pre', { class: 'code sql', tabindex: 0, 'aria-label': 'Statement' }, highlight(info.sql)) : h('p', { class: 'muted' }, `This rule is Go code (${info.type}).`),
-    h('div', { class: 'chips' }, info.filters.map((f) => h('code', {}, f)), h('span', { class: 'arrow' }, '→'), info.actions.length ? info.actions.map(action) : h('span', { class: 'muted' }, 'its sinks are not known')),
-    table.root, plot.root, trail.root,
-    info.plan ? h('details', {}, h('summary', {}, 'Compiled plan'), h('pre', { class: 'code' }, info.plan)) : '',
-  );
+  const plots = [
+    chart('Messages', [{ label: 'matched', color: 'accent', get: () => past().matched }, { label: 'passed', color: 'ok', get: () => past().passed }, { label: 'exceptions', color: 'bad', get: () => past().exceptions }], rate, 1),
+    chart('Records', [{ label: 'made', color: 'violet', get: () => past().records }], rate, 1),
+  ];
+  const test = info.sql ? h('a', { class: 'button', href: '#/tester/' + encodeURIComponent(name) }, 'Open in the tester') : null;
+  const follow = h('a', { class: 'button', href: '#/trace/' + encodeURIComponent(name) }, 'Trace');
+  const top = head('rule', info, follow, toggle, reset, test);
+  const last = exception(name), outcome = bar(), actions = actionTable(info);
+  root.append(top.root, last.root,
+    info.sql ? h('pre', { class: 'code sql', tabindex: 0, role: 'region', 'aria-label': 'Statement' }, highlight(info.sql)) : h('p', { class: 'muted' }, `This rule is Go code (${info.type}). It gets messages on ${info.filters.join(', ')}.`),
+    outcome.root, table.root, actions.root, h('div', { class: 'charts' }, plots.map((p) => p.root)),
+    info.plan ? h('details', {}, h('summary', {}, 'Compiled plan'), h('pre', { class: 'code', tabindex: 0, role: 'region', 'aria-label': 'Compiled plan' }, info.plan)) : '');
   return {
     update() {
       const f = figures();
       if (!f) return;
+      top.update([f.enabled ? 'enabled' : 'disabled: it sees no messages', f.enabled && `${rate(f.rate)} matched`, f.rate > 0 && `${Math.round(100 * f.passed_rate / f.rate)} % pass`]);
+      last.update(f);
+      outcome.update(f);
+      actions.update(f);
       table.update(f);
-      plot.update();
-      listProblems(problems, (p) => p.kind === 'rule' && p.name === name);
-      problems.hidden = !problems.querySelector('.problem');
+      plots.forEach((p) => p.update());
       setText(toggle, f.enabled ? 'Disable' : 'Enable');
-      [toggle, reset, trail.button].forEach(allow);
+      [toggle, reset].forEach(allow);
     },
-    close() { plot.close(); trail.stop(); },
+    close() { plots.forEach((p) => p.close()); },
   };
 }
 
-function action(a) {
-  const parts = [a.dest && `to ${a.dest}`, a.key && `key ${a.key}`, a.optional && 'optional'].filter(Boolean);
-  return h('a', { class: 'chip', href: '#/sinks/' + encodeURIComponent(a.sink), title: a.data ? 'data ' + a.data : null }, h('b', {}, a.sink), parts.length ? ' ' + parts.join(', ') : '');
-}
-
-const shown = 50; // messages of a trace
-
-// tracer shows what the rule makes of the messages that pass.
-function tracer(path) {
-  const list = h('ol', { class: 'trace' });
-  const hint = h('p', { class: 'muted' });
-  const root = h('section', { hidden: true, 'aria-label': 'Trace' }, h('h2', {}, 'Trace'), hint, list);
-  let abort = null, seen = 0;
-  const stop = () => { abort?.abort(); abort = null; setText(button, 'Trace'); };
-  const add = (t) => {
-    seen++;
-    setText(hint, `${count(seen)} messages, the latest first`);
-    list.prepend(item(t));
-    while (list.children.length > shown) list.lastChild.remove();
+// exception is the last one, unless a problem says it already.
+function exception(name) {
+  const text = h('code'), when = h('span', { class: 'muted' });
+  const root = h('div', { class: 'last', 'data-part': 'exception' }, h('b', {}, 'Last exception'), when, text);
+  return {
+    root,
+    update(f) {
+      root.hidden = !f.last_error || problemsOf('rule', name).length > 0;
+      if (root.hidden) return;
+      setText(text, f.last_error);
+      setText(when, hasTime(f.last_error_at) ? `${ago(f.last_error_at, store.snapshot.time).trim()} ago, at ${clock(f.last_error_at)}` : '');
+    },
   };
-  const button = changer('Trace', async () => {
-    if (abort) { stop(); return; }
-    abort = new AbortController();
-    root.hidden = false;
-    setText(hint, 'Waiting for messages …');
-    list.replaceChildren();
-    seen = 0;
-    const reply = await fetch(`api/${path}/trace`, { method: 'POST', signal: abort.signal });
-    if (!reply.ok) { stop(); throw new Error((await reply.json()).error); }
-    setText(button, 'Stop trace');
-    read(reply, add).catch((e) => { if (e.name !== 'AbortError') notify(e.message); }).finally(stop);
-  });
-  return { root, button, stop };
 }
 
-async function read(reply, add) {
-  let rest = '';
-  for (const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader(); ;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const lines = (rest + value).split('\n');
-    rest = lines.pop();
-    lines.filter(Boolean).forEach((line) => add(JSON.parse(line)));
-  }
+// bar shows what became of the messages, as parts of a whole.
+function bar() {
+  const parts = [['ok', 'passed', 'passed'], ['off', 'no result', 'failed.no_result'], ['bad', 'exceptions', 'failed.exception']];
+  const pieces = parts.map(([colour]) => h('i', { 'data-color': colour }));
+  const root = h('div', { class: 'outcome', role: 'img' }, pieces);
+  return {
+    root,
+    update(f) {
+      root.hidden = !f.matched;
+      parts.forEach(([, , key], i) => { pieces[i].style.flexGrow = f[key]; pieces[i].hidden = !f[key]; });
+      setAttr(root, 'aria-label', parts.map(([, word, key]) => `${word} ${share(f[key], f.matched)}`).join(', '));
+    },
+  };
 }
 
-function item(t) {
-  return h('li', {},
-    h('p', {}, h('time', {}, clock(t.time)), h('code', {}, t.topic), h('span', { class: 'muted' }, [t.clientid, `QoS ${t.qos}`, t.missed ? `${count(t.missed)} not shown before` : ''].filter(Boolean).join(' · ')),
-      h('span', { class: 'verdict ' + (t.error ? 'bad' : t.records.length ? 'ok' : 'off') }, t.error ? 'exception' : t.records.length ? `${t.records.length} record${t.records.length > 1 ? 's' : ''}` : 'no result')),
-    blob(t.payload), t.error ? h('p', { class: 'error' }, t.error) : '',
-    t.records.map((r) => h('div', { class: 'record' }, h('span', { class: 'muted' }, ['→', r.sink, r.dest, r.key.text && 'key ' + r.key.text].filter(Boolean).join(' ')), blob(r.data))));
-}
-
-// blob shows bytes.
-export function blob(t, indent = false) {
-  const text = t.text || (t.size ? '' : '(empty)');
-  const note = t.base64 ? ` (base64 of ${count(t.size)} bytes)` : t.text.length < t.size && t.size > 4096 ? ` … (${count(t.size)} bytes)` : '';
-  const looks = /^\s*[{[]/.test(text) && !t.base64;
-  return h('pre', { class: 'code' }, looks ? json(indent && !note ? pretty(text) : text) : text, note);
+// actionTable tells what is done with the rows.
+function actionTable(info) {
+  const updates = [];
+  const cell = (label, text) => h('td', { 'data-label': label }, text ? h('code', {}, text) : h('span', { class: 'muted' }, '–'));
+  const row = (a) => {
+    const sign = mark('unknown', 12), made = h('td', { class: 'number', 'data-label': 'Rate' });
+    updates.push((f) => {
+      setLevel(sign, level('sink', a.sink));
+      setText(made, rate(f.actions_rate / info.actions.length));
+    });
+    return h('tr', {}, h('th', { scope: 'row' }, sign, h('a', { href: '#/sinks/' + encodeURIComponent(a.sink) }, a.sink), a.optional ? h('span', { class: 'muted' }, ' optional') : ''),
+      cell('Destination', a.dest), cell('Key', a.key), cell('Data', a.data || '${.}'), made);
+  };
+  const root = h('section', {}, h('h2', {}, 'Actions'), info.actions.length
+    ? h('table', {}, h('thead', {}, h('tr', {}, ['Sink', 'Destination', 'Key', 'Data', 'Rate'].map((t) => h('th', { scope: 'col', class: t === 'Rate' ? 'number' : null }, t)))), h('tbody', {}, info.actions.map(row)))
+    : h('p', { class: 'muted' }, 'Its sinks are not known. Name them in console.Config.Rules.'));
+  return { root, update(f) { for (const u of updates) u(f); } };
 }

@@ -1,68 +1,76 @@
 // How the load of a sink is spread over its shards: a strip of cells.
-import { count, h, percent, setText } from './dom.js';
+import { count, h, percent, setAttr, setText } from './dom.js';
 
-export function heat() {
+const tall = 18;
+
+export function shards() {
   const canvas = h('canvas', { class: 'heat', tabindex: 0, role: 'img' });
   const info = h('span', { class: 'now' });
-  const root = h('figure', { class: 'chart shards', hidden: true }, h('figcaption', {}, 'Shards', info), canvas);
-  let shards = [], columns = 1, cell = 10, before = new Map(), hot = new Set(), at = -1;
+  const legend = h('p', { class: 'legend muted', 'aria-hidden': 'true' }, 'share of the load', h('i', { class: 'ramp' }), h('span', {}, 'up to 2.2× an even share'), h('i', { class: 'hot' }), h('span', {}, 'throttled in the last second'));
+  const root = h('figure', { class: 'chart shards', hidden: true }, h('figcaption', {}, h('span', {}, 'Shards'), info), canvas, legend);
+  let list = [], columns = 1, cell = 10, before = new Map(), hot = new Set(), at = -1, painted = '';
+  const key = (s) => s.dest + '/' + s.shard;
 
   const draw = () => {
     const width = canvas.parentElement.clientWidth, ratio = devicePixelRatio || 1;
-    if (!width || !shards.length) return;
-    cell = shards.length > 200 ? 14 : shards.length > 40 ? 20 : 30;
-    columns = Math.max(1, Math.floor(width / cell));
-    const rows = Math.ceil(shards.length / columns);
+    if (!width || !list.length) return;
+    const most = Math.max(1, Math.floor(width / (list.length > 200 ? 13 : list.length > 40 ? 20 : 44)));
+    const rows = Math.ceil(list.length / most);
+    columns = Math.ceil(list.length / rows); // no lonely cell in the last row
+    cell = width / columns;
+    const style = getComputedStyle(document.documentElement), of = (n) => style.getPropertyValue(n).trim();
     canvas.width = width * ratio;
-    canvas.height = rows * cell * ratio;
-    canvas.style.height = rows * cell + 'px';
-    const style = getComputedStyle(document.documentElement);
-    const [line, accent, bad, ink] = ['--line', '--accent', '--bad', '--ink'].map((n) => style.getPropertyValue(n).trim());
-    const g = canvas.getContext('2d');
+    canvas.height = rows * tall * ratio;
+    canvas.style.height = rows * tall + 'px';
+    const [line, accent, bad, ink] = ['--sunk', '--accent', '--bad', '--ink'].map(of), g = canvas.getContext('2d');
     g.scale(ratio, ratio);
-    shards.forEach((s, i) => {
-      const x = i % columns * cell, y = Math.floor(i / columns) * cell, n = s.of * s.share; // 1 is an even share
+    list.forEach((s, i) => {
+      const x = i % columns * cell, y = Math.floor(i / columns) * tall, n = s.of * s.share; // 1 is an even share
+      const fill = (colour, alpha) => { g.globalAlpha = alpha; g.fillStyle = colour; g.fillRect(x + 1, y + 1, cell - 2, tall - 2); };
+      fill(line, 1);
+      if (n > 0) fill(accent, Math.min(1, 0.1 + n * 0.41));
+      if (hot.has(key(s))) fill(bad, 1);
+      if (i !== at) return;
       g.globalAlpha = 1;
-      g.fillStyle = line;
-      g.fillRect(x + 1, y + 1, cell - 2, cell - 2);
-      g.globalAlpha = Math.min(1, 0.12 + n * 0.4);
-      g.fillStyle = accent;
-      if (n > 0) g.fillRect(x + 1, y + 1, cell - 2, cell - 2);
-      g.globalAlpha = 1;
-      if (hot.has(s.dest + '/' + s.shard)) { g.fillStyle = bad; g.fillRect(x + 1, y + 1, cell - 2, cell - 2); }
-      if (i === at) { g.strokeStyle = ink; g.lineWidth = 1.5; g.strokeRect(x + 1, y + 1, cell - 2, cell - 2); }
+      g.strokeStyle = ink;
+      g.lineWidth = 2;
+      g.strokeRect(x + 1, y + 1, cell - 2, tall - 2);
     });
   };
   const tell = () => {
-    const s = shards[at];
-    const busiest = shards.reduce((a, b) => (a && a.share * a.of >= b.share * b.of ? a : b), null);
-    const show = s ?? busiest;
-    if (!show) return;
-    setText(info, `${s ? '' : count(shards.length) + ' shards, busiest: '}${show.shard} ${percent(show.share)}${show.share * show.of >= 2 ? ` (${(show.share * show.of).toFixed(1)}× an even share)` : ''}, throttled ${count(show.throttled)}`);
-    canvas.setAttribute('aria-label', info.textContent);
+    const busiest = list.reduce((a, b) => (a && a.share * a.of >= b.share * b.of ? a : b), null), s = list[at] ?? busiest;
+    if (!s) return;
+    const even = s.share * s.of;
+    const lead = at >= 0 ? '' : `${count(list.length)} shards${hot.size ? `, ${count(hot.size)} throttled now` : ''}; busiest: `;
+    setText(info, `${lead}${s.shard} ${percent(s.share)}${even >= 1.5 ? ` (${even.toFixed(1)}× an even share)` : ''}${s.throttled ? `, throttled ${count(s.throttled)} times` : ''}`);
+    setAttr(canvas, 'aria-label', info.textContent);
   };
-  const point = (i) => { at = i >= 0 && i < shards.length ? i : -1; tell(); draw(); };
-  canvas.addEventListener('pointermove', (e) => point(Math.floor(e.offsetY / cell) * columns + Math.floor(e.offsetX / cell)));
+  const point = (i) => { at = i >= 0 && i < list.length ? i : -1; tell(); draw(); };
+  canvas.addEventListener('pointermove', (e) => { const x = Math.floor(e.offsetX / cell); point(x < columns ? Math.floor(e.offsetY / tall) * columns + x : -1); });
   canvas.addEventListener('pointerleave', () => point(-1));
+  canvas.addEventListener('blur', () => point(-1));
   canvas.addEventListener('keydown', (e) => {
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[e.key];
     if (!step) return;
     e.preventDefault();
-    point(Math.min(shards.length - 1, Math.max(0, at + step)));
+    point(Math.min(list.length - 1, Math.max(0, at + step)));
   });
   addEventListener('themechange', draw);
   const resize = new ResizeObserver(draw);
   resize.observe(root);
   return {
     root,
-    update(list) {
+    update(loads) {
       const per = {};
-      for (const s of list) per[s.dest] = (per[s.dest] ?? 0) + 1;
-      hot = new Set(list.filter((s) => s.throttled > (before.get(s.dest + '/' + s.shard) ?? s.throttled)).map((s) => s.dest + '/' + s.shard));
-      before = new Map(list.map((s) => [s.dest + '/' + s.shard, s.throttled]));
-      shards = list.map((s) => ({ ...s, of: per[s.dest] }));
-      root.hidden = !shards.length;
+      for (const s of loads) per[s.dest] = (per[s.dest] ?? 0) + 1;
+      hot = new Set(loads.filter((s) => s.throttled > (before.get(key(s)) ?? s.throttled)).map(key));
+      before = new Map(loads.map((s) => [key(s), s.throttled]));
+      list = loads.map((s) => ({ ...s, of: per[s.dest] }));
+      root.hidden = !list.length;
       tell();
+      const now = list.map((s) => s.share.toFixed(5)).join() + [...hot].join();
+      if (now === painted) return;
+      painted = now;
       draw();
     },
     close() { removeEventListener('themechange', draw); resize.disconnect(); },
