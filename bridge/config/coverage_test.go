@@ -48,6 +48,9 @@ func coverage() []covered {
 		{"sinks.file", func() any { return new(fileSink) }, func(o any) (any, error) { return o.(*fileSink).config(), nil }, map[string]string{
 			"Writer": goOnly,
 		}},
+		{"sinks.firehose", func() any { return new(firehoseSink) }, func(o any) (any, error) { return o.(*firehoseSink).config(), nil }, map[string]string{
+			"AWS": goOnly,
+		}},
 		{"sinks.http", func() any { return new(httpSink) }, func(o any) (any, error) { return o.(*httpSink).config(), nil }, map[string]string{
 			"Client": goOnly,
 		}},

@@ -22,10 +22,11 @@ func base() map[string]any {
 			"broker": m{"type": "broker"},
 		},
 		"sinks": m{
-			"file":    m{"type": "file", "path": "p", "resource_opts": m{}},
-			"http":    m{"type": "http", "url": "http://localhost"},
-			"kinesis": m{"type": "kinesis", "region": "eu-west-1", "stream_name": "s"},
-			"mqtt":    m{"type": "mqtt", "servers": "mqtt://localhost:1883"},
+			"file":     m{"type": "file", "path": "p", "resource_opts": m{}},
+			"http":     m{"type": "http", "url": "http://localhost"},
+			"firehose": m{"type": "firehose", "region": "eu-west-1", "stream_name": "s"},
+			"kinesis":  m{"type": "kinesis", "region": "eu-west-1", "stream_name": "s"},
+			"mqtt":     m{"type": "mqtt", "servers": "mqtt://localhost:1883"},
 		},
 		"rules": m{"r": m{"sql": `SELECT * FROM "t/#"`, "actions": []any{m{"sink": "file"}}}},
 	}
@@ -244,7 +245,7 @@ func TestNeededOptions(t *testing.T) {
 	for path, says := range map[string]string{
 		"sources.mqtt.type": "type is missing", "sources.mqtt.servers": "at least one URL", "sources.mqtt.client_id": "a session needs a name",
 		"sinks.file.path": "name the file", "sinks.http.url": "", "sinks.mqtt.servers": "", "rules.r.sql": "sql is missing",
-		"rules.r.actions": "actions are missing", "rules.r.actions[0].sink": "sink is missing; there are file, http, kinesis, mqtt",
+		"rules.r.actions": "actions are missing", "rules.r.actions[0].sink": "sink is missing; there are file, firehose, http, kinesis, mqtt",
 	} {
 		text, _, _ := with(t, path)
 		key := path[strings.LastIndex(path, ".")+1:]

@@ -54,10 +54,11 @@ func DefaultTypes() *Types {
 			"broker": func() SourceDefinition { return new(brokerSource) },
 		},
 		Sinks: map[string]func() SinkDefinition{
-			"file":    func() SinkDefinition { return new(fileSink) },
-			"http":    func() SinkDefinition { return new(httpSink) },
-			"kinesis": func() SinkDefinition { return new(kinesisSink) },
-			"mqtt":    func() SinkDefinition { return new(mqttSink) },
+			"file":     func() SinkDefinition { return new(fileSink) },
+			"firehose": func() SinkDefinition { return new(firehoseSink) },
+			"http":     func() SinkDefinition { return new(httpSink) },
+			"kinesis":  func() SinkDefinition { return new(kinesisSink) },
+			"mqtt":     func() SinkDefinition { return new(mqttSink) },
 		},
 	}
 }
