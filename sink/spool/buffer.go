@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -92,10 +93,7 @@ func Open(cfg Config) (*Buffer, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("disk buffer: %w", err)
 	}
-	lock, err := bolt.Open(filepath.Join(cfg.Dir, "lock"), 0o600, &bolt.Options{Timeout: lockTimeout})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		err = fmt.Errorf("%w: %s", ErrLocked, cfg.Dir)
-	}
+	lock, err := openLock(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("disk buffer: %w", err)
 	}
@@ -106,6 +104,24 @@ func Open(cfg Config) (*Buffer, error) {
 	b.flush = time.AfterFunc(math.MaxInt64, func() { signal(b.work) })
 	go b.commitLoop()
 	return b, nil
+}
+
+// openLock keeps others out of a directory. There is nothing in the file that
+// does so; a damaged one is made again.
+func openLock(dir string) (lock *bolt.DB, err error) {
+	path := filepath.Join(dir, "lock")
+	open := func() (err error) {
+		lock, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout})
+		return err
+	}
+	err = guard(open)
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
+	}
+	if file := new(fs.PathError); err != nil && !errors.As(err, &file) {
+		err = errors.Join(os.Remove(path), guard(open))
+	}
+	return lock, err
 }
 
 // recover finds the segments of earlier runs.

@@ -42,6 +42,7 @@ type disk struct {
 	path string
 	db   *bolt.DB // nil when it is read only; the committer's own
 	file *os.File
+	info os.FileInfo // of file
 
 	mu   sync.Mutex
 	view tree // as of the last transaction
@@ -149,7 +150,10 @@ func openDisk(path string) (*disk, error) {
 		return nil, err
 	}
 	d := &disk{path: path, file: f}
-	d.view, err = readTree(f)
+	d.info, err = f.Stat()
+	if err == nil {
+		d.view, err = readTree(f)
+	}
 	if err == nil {
 		err = d.checkFormat()
 	}
@@ -209,6 +213,13 @@ func (d *disk) put(chunks []chunk, marks []span) (int64, error) {
 
 // check looks at what the store will need for a transaction.
 func (d *disk) check(chunks []chunk, marks []span) error {
+	there, err := os.Stat(d.path)
+	if err == nil && !os.SameFile(there, d.info) {
+		err = os.ErrNotExist
+	}
+	if err != nil {
+		return fmt.Errorf("%w: the file is gone: %w", errDamaged, err)
+	}
 	view, err := readTree(d.file)
 	if err != nil {
 		return err
