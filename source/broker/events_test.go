@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -199,41 +200,80 @@ func TestSessionAndMessageEvents(t *testing.T) {
 	require.EqualValues(t, 5, src.Stats().Events)
 }
 
-// TestDeliveryDropped fills the queue of a subscriber that does not read.
+// TestDeliveryDropped: each reason for which a subscriber does not get a message.
 func TestDeliveryDropped(t *testing.T) {
 	t.Parallel()
 	src := open(t, broker.Config{
 		Events: []string{"$events/message/delivery_dropped"}, EarlyAck: true,
-		Limits: broker.Limits{SubscriberQueue: 1},
+		Limits: broker.Limits{SubscriberQueue: 1, SubscriberInflight: 2},
 	})
-	sub := connectRaw(t, src, "sub", true)
-	sub.send(&packets.Subscribe{PacketID: 1, Subscriptions: []packets.SubOptions{{Topic: "#"}}, Properties: &packets.Properties{}})
+	dropped := func(reason, payload string) {
+		t.Helper()
+		m := readEvent(t, src, "$events/message/delivery_dropped")
+		require.Equal(t, "sub", m.ClientID)
+		require.Equal(t, reason, m.Columns["reason"])
+		require.Equal(t, "pub", m.Columns["from_clientid"])
+		if payload != "" {
+			require.Equal(t, payload, string(m.Payload))
+		}
+	}
+	one, small := uint16(1), uint32(100)
+	sub := dialRaw(t, src)
+	cp := connectPacket("sub", false)
+	cp.Properties.ReceiveMaximum, cp.Properties.MaximumPacketSize = &one, &small
+	sub.send(cp)
+	sub.expect(packets.CONNACK)
+	sub.send(&packets.Subscribe{PacketID: 1, Subscriptions: []packets.SubOptions{{Topic: "t", QoS: 1}}, Properties: &packets.Properties{}})
 	sub.expect(packets.SUBACK)
 	pub := connectRaw(t, src, "pub", true)
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		p := &packets.Publish{Topic: "t", Payload: make([]byte, 500_000), Properties: &packets.Properties{}}
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				if _, err := p.WriteTo(pub.nc); err != nil {
-					return
-				}
-			}
-		}
-	}()
-	m := readEvent(t, src, "$events/message/delivery_dropped")
-	require.Equal(t, "sub", m.ClientID)
-	require.Equal(t, "queue_full", m.Columns["reason"])
-	require.Equal(t, "pub", m.Columns["from_clientid"])
-	close(stop)
+	pub.publish(1, 1, "a")
+	sub.expect(packets.PUBLISH) // and no acknowledgement, so that the others wait
+	pub.publish(2, 1, "waits")
+	pub.publish(0, 0, "waits")
+	pub.publish(0, 0, "too many with QoS 0")
+	dropped("queue_full", "too many with QoS 0")
+	pub.publish(3, 1, "too many with QoS 1")
+	dropped("queue_full", "too many with QoS 1")
+	sub.send(&packets.Puback{PacketID: 1, Properties: &packets.Properties{}})
+	for range 2 {
+		require.Equal(t, "waits", string(sub.expect(packets.PUBLISH).Content.(*packets.Publish).Payload))
+	}
+	sub.send(&packets.Puback{PacketID: 2, Properties: &packets.Properties{}})
+	pub.publish(4, 1, strings.Repeat("x", 100))
+	dropped("too_large", "")
 	sub.drop()
-	drain(t, src)
-	<-done
+	require.Eventually(t, func() bool { return src.Stats().Connections == 1 }, patience, time.Millisecond)
+
+	second := uint32(1)
+	pub.send(&packets.Publish{Topic: "t", QoS: 1, PacketID: 5, Payload: []byte("old"), Properties: &packets.Properties{MessageExpiry: &second}})
+	dropped("expired", "old")
+	pub.publish(6, 1, "nobody comes back for it")
+	for pub.expect(packets.PUBACK).Content.(*packets.Puback).PacketID != 6 { // it has arrived
+	}
+	connectRaw(t, src, "sub", true)
+	dropped("session_ended", "nobody comes back for it")
+	require.EqualValues(t, 5, src.Stats().Undelivered)
+
+	pub.send(&packets.Subscribe{PacketID: 1, Subscriptions: []packets.SubOptions{{Topic: "t", QoS: 1, NoLocal: true}}, Properties: &packets.Properties{}})
+	pub.publish(7, 1, "own")
+	m := readEvent(t, src, "$events/message/delivery_dropped")
+	require.Equal(t, "no_local", m.Columns["reason"])
+	require.Equal(t, "pub", m.ClientID)
+}
+
+func TestMessageDroppedByReceiveMaximum(t *testing.T) {
+	t.Parallel()
+	src := open(t, broker.Config{Events: []string{"$events/message/dropped"}, Limits: broker.Limits{ReceiveMaximum: 1}})
+	r := connectRaw(t, src, "c", true)
+	r.publish(1, 1, "a")
+	r.publish(2, 1, "b")
+	for {
+		m := readEvent(t, src, "$events/message/dropped")
+		if m.Columns["reason"] == "receive_maximum_exceeded" {
+			require.Equal(t, "b", string(m.Payload))
+			return
+		}
+	}
 }
 
 func TestNoEventUnlessAskedFor(t *testing.T) {
@@ -276,9 +316,9 @@ func TestWill(t *testing.T) {
 	r := connectWithWill("b", true, 0, 0)
 	r.send(&packets.Disconnect{Properties: &packets.Properties{}})
 	// Void when the client is back in time, noticed before or after the loss.
-	connectWithWill("c", false, 2, 3600).drop()
+	connectWithWill("c", false, 3600, 3600).drop()
 	connectRaw(t, src, "c", false)
-	connectWithWill("c2", false, 2, 3600)
+	connectWithWill("c2", false, 3600, 3600)
 	connectRaw(t, src, "c2", false)
 	// Due when a new session replaces the old one, likewise.
 	connectWithWill("d", false, 3600, 3600).drop()
@@ -288,6 +328,6 @@ func TestWill(t *testing.T) {
 	connectRaw(t, src, "d2", true)
 	require.Equal(t, "will/d2", read(t, src, 1)[0].Topic)
 	// Due after its delay, and when the session expires at the latest.
-	connectWithWill("e", false, 3600, 2).drop()
+	connectWithWill("e", false, 3600, 1).drop()
 	require.Equal(t, "will/e", read(t, src, 1)[0].Topic)
 }

@@ -19,7 +19,6 @@ type memoryStore struct {
 	mu      sync.Mutex
 	entries map[string]string
 	fail    error
-	hold    chan struct{} // if not nil, Apply waits for it
 	applied chan struct{} // if not nil, it gets something for each Apply
 }
 
@@ -33,9 +32,6 @@ func (s *memoryStore) Load(f func(string, []byte) error) error {
 }
 
 func (s *memoryStore) Apply(changes []broker.Change) error {
-	if s.hold != nil {
-		<-s.hold
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.applied != nil {

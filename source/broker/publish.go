@@ -53,11 +53,11 @@ func (s *Source) receiveAcked(c *conn, pk packets.Packet, allowed bool) error {
 	}
 	limit := s.cfg.Limits.ReceiveMaximum
 	if v5 && pk.FixedHeader.Qos == 2 && c.session.unreleased(pk.PacketID) >= limit {
-		return s.expel(c, packets.ErrReceiveMaximum)
+		return s.exceeded(c, &pk)
 	}
 	seq, ok := c.acks.add(pk.PacketID, pk.FixedHeader.Qos, limit, !v5)
 	if !ok {
-		return s.expel(c, packets.ErrReceiveMaximum)
+		return s.exceeded(c, &pk)
 	}
 	if !allowed {
 		c.acks.settle(seq, packets.ErrNotAuthorized.Code)
@@ -163,6 +163,17 @@ func (s *Source) publication(c *conn, pk *packets.Packet) *publication {
 		p.Expiry = time.Now().Unix() + int64(after)
 	}
 	return p
+}
+
+// exceeded disconnects a client that has sent more messages than its receive
+// maximum allows.
+func (s *Source) exceeded(c *conn, pk *packets.Packet) error {
+	if s.wants.any(messageDropped) {
+		m := message(c, pk)
+		m.Columns = columns{"reason": "receive_maximum_exceeded"}
+		s.emitMessage(messageDropped, m, true)
+	}
+	return s.expel(c, packets.ErrReceiveMaximum)
 }
 
 // expel disconnects a client with a reason.

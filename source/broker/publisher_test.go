@@ -81,17 +81,11 @@ func TestPublishNeverWaits(t *testing.T) {
 
 func TestPublishWaitsForTheStore(t *testing.T) {
 	t.Parallel()
-	store := &memoryStore{hold: make(chan struct{})}
+	store := new(memoryStore)
 	src := open(t, broker.Config{Store: store})
-	sub := make(chan *raw)
-	go func() {
-		r := connectRaw(t, src, "sub", false)
-		r.send(&packets.Subscribe{PacketID: 1, Subscriptions: []packets.SubOptions{{Topic: "t", QoS: 1}}, Properties: &packets.Properties{}})
-		r.expect(packets.SUBACK)
-		sub <- r
-	}()
-	close(store.hold)
-	receive(t, sub)
+	r := connectRaw(t, src, "sub", false)
+	r.send(&packets.Subscribe{PacketID: 1, Subscriptions: []packets.SubOptions{{Topic: "t", QoS: 1}}, Properties: &packets.Properties{}})
+	r.expect(packets.SUBACK)
 	require.NoError(t, src.Publish(t.Context(), &bridge.Message{Topic: "t", QoS: 1, Payload: []byte("precious")}))
 	found := false
 	for _, v := range store.crash().entries {
