@@ -276,6 +276,9 @@ type fragment struct{ before, after string }
 // fragments are the surroundings of those blocks that have any, by first line.
 var fragments = map[string]fragment{
 	"source, err := mqtt.New(mqtt.Config{": {before: "var ctx context.Context"},
+	`err := src.SetSubscriptions(ctx, []mqtt.Subscription{{Filter: "sensors/#", QoS: 1}})`: {
+		before: "var ctx context.Context; var src *mqtt.Source",
+	},
 	"src, err := broker.New(broker.Config{": {
 		before: "var users *broker.Users; var acl *broker.ACL; var tlsConfig *tls.Config",
 	},

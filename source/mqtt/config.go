@@ -90,8 +90,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// DisableFastPath leaves the decoding of PUBLISH packets to paho's codec
-	// instead of splitting them off the stream. It costs about eight times
-	// the CPU and exists for comparison. QoS 2 always takes that way.
+	// instead of splitting them off the stream. It costs about six times the
+	// CPU and exists for comparison.
 	DisableFastPath bool
 
 	// Filters are the subscriptions, at least one.

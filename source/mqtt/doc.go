@@ -16,7 +16,7 @@
 // neither is what was received behind it; when nothing else is left to settle the
 // source reconnects after a pause, and the broker sends all of it again.
 //
-// Order is kept per connection.
+// Messages are handed out in the order in which the broker sends them, per connection.
 //
 // # What bounds it
 //
@@ -27,5 +27,6 @@
 // # Columns
 //
 // A client does not learn who published a message: ClientID, Username, PeerHost
-// and PeerName are empty. The MQTT 5 properties are in Message.Props.
+// and PeerName are empty. Message.Server names the broker, and the MQTT 5 properties
+// are in Message.Props.
 package mqtt
