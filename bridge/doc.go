@@ -53,6 +53,12 @@
 // Write at a time until one succeeds; after an error for some records only their
 // lanes wait, and of a throttled [Grouper]'s group fewer lanes fly at once.
 //
+// # Watching
+//
+// [Pipeline.Stats] is a snapshot of all counters; package bridge/metrics shows them
+// to OpenTelemetry. [Pipeline.TraceMessages] follows messages live, and a [Tracer]
+// lets others do so, such as package bridge/tracing with spans.
+//
 // # Costs
 //
 // Nothing here starts a goroutine, sends on a channel or allocates per message.

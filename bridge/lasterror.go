@@ -1,10 +1,6 @@
 package bridge
 
-import (
-	"strings"
-	"time"
-	"unicode/utf8"
-)
+import "time"
 
 // lastError is the text of a recent error and when it was. The error itself is
 // not kept: it may refer to the message.
@@ -27,11 +23,7 @@ func (l *lastError) next(err error) *lastError {
 	}
 	text := err.Error()
 	if len(text) > lastErrorText {
-		cut := lastErrorText
-		for cut > 0 && !utf8.RuneStart(text[cut]) {
-			cut--
-		}
-		text = strings.Clone(text[:cut]) + "…"
+		text = string(cutText([]byte(text), lastErrorText)) + "…"
 	}
 	return &lastError{text, now}
 }
