@@ -122,7 +122,7 @@ func complaints(ctx context.Context, t *testing.T) func() []string {
 
 func text(ctx context.Context, t *testing.T, js string) string {
 	t.Helper()
-	s, err := chromedp.Run(ctx, chromedp.Evaluate[string](js))
+	s, err := chromedp.Run(ctx, chromedp.Evaluate[string](js, chromedp.EvalAwaitPromise))
 	require.NoError(t, err)
 	return s
 }

@@ -80,10 +80,13 @@ func (h *hub) run(ctx context.Context) {
 	defer h.forget()
 	f := frame{}
 	var known bridge.Topology
+	var sources []SourceInfo
 	for now := time.Now(); ctx.Err() == nil; {
 		snap := h.sampler.take(now)
-		if !known.Same(h.sampler.parts) {
-			known = h.sampler.parts
+		// Sources may change their subscriptions by themselves.
+		have := describeSources(h.sampler.cfg, h.sampler.parts)
+		if !known.Same(h.sampler.parts) || !slices.EqualFunc(sources, have, sameSource) {
+			known, sources = h.sampler.parts, have
 			f.topology, _ = json.Marshal(describe(h.sampler.cfg, known)) // texts and numbers only
 			f.version++
 		}

@@ -36,6 +36,10 @@ type checked struct {
 
 func (c checked) Check(context.Context) error { return c.check() }
 
+type checkedSource struct{ *bridgetest.Source }
+
+func (checkedSource) Check(context.Context) error { return nil }
+
 func newPlant(t *testing.T, rules, shards int) *plant {
 	t.Helper()
 	p := &plant{source: &bridgetest.Source{}}
@@ -96,10 +100,10 @@ func newPlant(t *testing.T, rules, shards int) *plant {
 	}
 	var err error
 	p.pipeline, err = bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mqtt": p.source},
+		Sources: map[string]bridge.Source{"mqtt": checkedSource{p.source}},
 		Rules:   made, Sinks: sinks,
 		Queue:         bridge.QueueConfig{Fallback: "dead"},
-		CheckInterval: -1, DrainTimeout: 100 * time.Millisecond,
+		CheckInterval: time.Hour, DrainTimeout: 100 * time.Millisecond,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)

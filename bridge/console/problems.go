@@ -44,7 +44,9 @@ type Problem struct {
 func (s *sampler) problems(now time.Time, snap *Snapshot) []Problem {
 	list := []Problem{}
 	for _, name := range slices.Sorted(maps.Keys(snap.Sources)) {
-		if h := snap.Sources[name].Health; h.State != bridge.Connected && !h.Since.IsZero() {
+		f := snap.Sources[name]
+		silent := f.Health.State != bridge.Connecting || f.Received == 0 // one that is not asked may work
+		if h := f.Health; h.State != bridge.Connected && !h.Since.IsZero() && silent {
 			list = append(list, Problem{
 				Severity: Blocked, Kind: "source", Name: name, Title: "is " + h.State.String(),
 				Reason: h.Reason, Effect: "No messages arrive from it.", Since: h.Since,

@@ -62,10 +62,7 @@ type SinkInfo struct {
 }
 
 func describe(cfg Config, parts bridge.Topology) Topology {
-	out := Topology{Title: cfg.Title, Sources: []SourceInfo{}, Rules: []RuleInfo{}, Sinks: []SinkInfo{}}
-	for _, name := range slices.Sorted(maps.Keys(parts.Sources)) {
-		out.Sources = append(out.Sources, describeSource(name, parts.Sources[name], cfg.Sources[name]))
-	}
+	out := Topology{Title: cfg.Title, Sources: describeSources(cfg, parts), Rules: []RuleInfo{}, Sinks: []SinkInfo{}}
 	for _, name := range slices.Sorted(maps.Keys(parts.Rules)) {
 		out.Rules = append(out.Rules, describeRule(name, parts, cfg.Rules[name]))
 	}
@@ -82,6 +79,18 @@ func describe(cfg Config, parts bridge.Topology) Topology {
 		out.Sinks = append(out.Sinks, info)
 	}
 	return out
+}
+
+func describeSources(cfg Config, parts bridge.Topology) []SourceInfo {
+	list := make([]SourceInfo, 0, len(parts.Sources))
+	for _, name := range slices.Sorted(maps.Keys(parts.Sources)) {
+		list = append(list, describeSource(name, parts.Sources[name], cfg.Sources[name]))
+	}
+	return list
+}
+
+func sameSource(a, b SourceInfo) bool {
+	return a.Name == b.Name && slices.Equal(a.Subscriptions, b.Subscriptions)
 }
 
 func describeSource(name string, s bridge.Source, known SourceConfig) SourceInfo {

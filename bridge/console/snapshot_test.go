@@ -65,3 +65,43 @@ func TestTextIsCutBetweenCharacters(t *testing.T) {
 	require.Equal(t, Text{Text: "/w==", Base64: true, Size: 1}, textOf([]byte{0xff}))
 	require.Equal(t, Text{}, textOf(nil))
 }
+
+// TestRatesAreThoseOfTheCounters: five seconds of a known load.
+func TestRatesAreThoseOfTheCounters(t *testing.T) {
+	t.Parallel()
+	source := &bridgetest.Source{}
+	p, err := bridge.New(bridge.Config{
+		Sources: map[string]bridge.Source{"mqtt": source},
+		Rules: map[string]bridge.Rule{"half": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+			if m.Topic == "keep" {
+				out.Add(bridge.Record{Data: m.Payload})
+			}
+			return nil
+		}, "#")},
+		Sinks:  map[string]bridge.Sink{"out": bridge.SinkFunc(func(context.Context, *bridge.Batch) error { return nil })},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	s := newSampler(Config{Pipeline: p})
+	now := time.Now()
+	s.take(now)
+	for range 100 {
+		source.Publish(bridge.Message{Topic: "keep", Payload: []byte("12345")}, bridge.Message{Topic: "drop"})
+	}
+	source.End()
+	require.NoError(t, p.Run(t.Context()))
+	snap := s.take(now.Add(4 * time.Second))
+	require.InDelta(t, 50, snap.Sources["mqtt"].Rate, 1e-9)
+	require.InDelta(t, 125, snap.Sources["mqtt"].BytesRate, 1e-9)
+	require.InDelta(t, 50, snap.Rules["half"].Rate, 1e-9)
+	require.InDelta(t, 25, snap.Rules["half"].PassedRate, 1e-9)
+	require.InDelta(t, 25, snap.Sinks["out"].StoredRate, 1e-9)
+	require.Equal(t, p.Stats().Sinks["out"].Success, snap.Sinks["out"].Success)
+
+	h := newHub(t.Context(), s)
+	h.publish(frame{}, &snap)
+	past := h.past()
+	require.Equal(t, []float64{25}, past.Sinks["out"].Stored)
+	require.Equal(t, []float64{50}, past.Rules["half"].Matched)
+	require.Equal(t, []float64{125}, past.Sources["mqtt"].Bytes)
+}
