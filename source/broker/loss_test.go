@@ -174,7 +174,7 @@ func TestBigMessagesOfManyTopics(t *testing.T) {
 	}
 	big := make([]byte, 256<<10)
 	size := func(i int) int {
-		if i%500 == 0 {
+		if i%1000 == 0 {
 			return len(big)
 		}
 		return 10
