@@ -153,3 +153,54 @@ func ExampleBroker() {
 	fmt.Println(p.PacketType(), p.Content.(*packets.Connack).SessionPresent)
 	// Output: CONNACK false
 }
+
+func TestUnsubscribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mqttfake.New(mqttfake.Options{})
+		defer b.Close()
+		c, _ := dial(t, b, 10)
+		c.subscribe()
+		for _, want := range []byte{packets.UnsubackSuccess, packets.UnsubackNoSubscriptionFound} {
+			_, err := (&packets.Unsubscribe{PacketID: 2, Properties: &packets.Properties{}, Topics: []string{"#"}}).WriteTo(c.nc)
+			require.NoError(t, err)
+			require.Equal(t, []byte{want}, c.read().Content.(*packets.Unsuback).Reasons)
+			require.Empty(t, b.Subscriptions("c"))
+		}
+	})
+}
+
+func TestAuthenticate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mqttfake.New(mqttfake.Options{Authenticate: func(id string, data []byte) ([]byte, byte) {
+			switch string(data) {
+			case "first":
+				return []byte(id + "?"), packets.AuthContinueAuthentication
+			case "second":
+				return []byte("fine"), packets.AuthSuccess
+			}
+			return nil, packets.ConnackNotAuthorized
+		}})
+		defer b.Close()
+		nc, err := b.Dial(t.Context(), "", "")
+		require.NoError(t, err)
+		c := &client{t, nc}
+		p := packets.NewControlPacket(packets.CONNECT)
+		cp := p.Content.(*packets.Connect)
+		cp.ClientID, cp.Properties.AuthMethod, cp.Properties.AuthData = "c", "m", []byte("first")
+		c.write(p)
+		require.Equal(t, "c?", string(c.read().Content.(*packets.Auth).Properties.AuthData))
+		answer := func(code byte, data string) {
+			a := &packets.Auth{ReasonCode: code, Properties: &packets.Properties{AuthMethod: "m", AuthData: []byte(data)}}
+			c.write(&packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: packets.AUTH}, Content: a})
+		}
+		answer(packets.AuthContinueAuthentication, "second")
+		ack := c.read().Content.(*packets.Connack)
+		require.Zero(t, ack.ReasonCode)
+		require.Equal(t, "fine", string(ack.Properties.AuthData))
+
+		answer(packets.AuthReauthenticate, "second")
+		require.Zero(t, c.read().Content.(*packets.Auth).ReasonCode)
+		answer(packets.AuthReauthenticate, "nonsense")
+		require.EqualValues(t, packets.ConnackNotAuthorized, c.read().Content.(*packets.Disconnect).ReasonCode)
+	})
+}
