@@ -152,7 +152,7 @@ func openDisk(path string) (*disk, error) {
 	d := &disk{path: path, file: f}
 	d.info, err = f.Stat()
 	if err == nil {
-		d.view, err = readTree(f)
+		d.view, err = openTree(f)
 	}
 	if err == nil {
 		err = d.checkFormat()
@@ -201,7 +201,7 @@ func (d *disk) put(chunks []chunk, marks []span) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	view, err := readTree(d.file)
+	view, err := openTree(d.file)
 	if err != nil {
 		return 0, err
 	}
@@ -220,7 +220,7 @@ func (d *disk) check(chunks []chunk, marks []span) error {
 	if err != nil {
 		return fmt.Errorf("%w: the file is gone: %w", errDamaged, err)
 	}
-	view, err := readTree(d.file)
+	view, err := openTree(d.file)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,9 @@ type outcome struct {
 // SLUICE_OUTAGE=3000000 makes it long; SLUICE_OUTAGE=3000000@5000 has the
 // messages come at 5,000 a second, for ten minutes.
 func TestFlatMemory(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector takes several times the memory of the program")
+	}
 	o := outage{Dir: t.TempDir(), Messages: 300_000, MemoryBytes: 8 << 20}
 	if long := os.Getenv("SLUICE_OUTAGE"); long != "" {
 		messages, rate, _ := strings.Cut(long, "@")

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"os"
 )
 
@@ -35,11 +36,13 @@ const (
 	flagBucket  = 1
 	bucketSize  = 16
 	maxDepth    = 32
+	minPage     = 1 << 10
+	maxPage     = 64 << 10
 )
 
 // tree is the state of a file as of one transaction. The zero tree is empty.
 type tree struct {
-	file     *os.File
+	file     io.ReaderAt
 	pageSize int
 	pages    uint64 // that there are
 	root     uint64 // page of the tree of buckets
@@ -48,31 +51,42 @@ type tree struct {
 	worn     bool // one of the two metas is damaged
 }
 
-// readTree returns the newest state of a file.
-func readTree(f *os.File) (tree, error) {
-	t, err := readMeta(f, 0)
+// openTree returns the newest state of a file.
+func openTree(f *os.File) (tree, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return tree{}, err
+	}
+	return readTree(f, info.Size())
+}
+
+func readTree(file io.ReaderAt, size int64) (tree, error) {
+	t, err := readMeta(file, 0)
 	if err == nil {
-		other, err := readMeta(f, int64(t.pageSize))
-		if err != nil {
+		if other, err := readMeta(file, int64(t.pageSize)); err != nil {
 			t.worn = true
-		} else if other.txid > t.txid {
-			return other, nil
+		} else if other.txid > t.txid && other.pageSize == t.pageSize {
+			t = other
 		}
-		return t, nil
-	}
-	for size := int64(1 << 10); size <= 64<<10; size *= 2 { // it is not known how large pages are
-		if t, err := readMeta(f, size); err == nil && int64(t.pageSize) == size {
-			t.worn = true
-			return t, nil
+	} else {
+		for at := int64(minPage); at <= maxPage && err != nil; at *= 2 { // it is not known how large pages are
+			if t, err = readMeta(file, at); err == nil && int64(t.pageSize) != at {
+				err = fmt.Errorf("%w: no meta page", errDamaged)
+			}
 		}
+		t.worn = true
 	}
-	return tree{}, err
+	if err != nil {
+		return tree{}, err
+	}
+	t.pages = min(t.pages, uint64(size)/uint64(t.pageSize))
+	return t, nil
 }
 
 // size returns how long the file is, as far as it is used.
 func (t *tree) size() int64 { return int64(t.pages) * int64(t.pageSize) }
 
-func readMeta(f *os.File, at int64) (tree, error) {
+func readMeta(f io.ReaderAt, at int64) (tree, error) {
 	var page [pageHeader + metaSize + 8]byte
 	if _, err := f.ReadAt(page[:], at); err != nil {
 		return tree{}, fmt.Errorf("%w: %w", errDamaged, err)
@@ -84,8 +98,12 @@ func readMeta(f *os.File, at int64) (tree, error) {
 		binary.NativeEndian.Uint64(meta[metaSize:]) != sum.Sum64() {
 		return tree{}, fmt.Errorf("%w: no meta page", errDamaged)
 	}
+	size := int(binary.NativeEndian.Uint32(meta[8:]))
+	if size < minPage || size > maxPage {
+		return tree{}, fmt.Errorf("%w: pages of %d bytes", errDamaged, size)
+	}
 	return tree{
-		file: f, pageSize: int(binary.NativeEndian.Uint32(meta[8:])), root: binary.NativeEndian.Uint64(meta[16:]),
+		file: f, pageSize: size, root: binary.NativeEndian.Uint64(meta[16:]),
 		free: binary.NativeEndian.Uint64(meta[32:]), pages: binary.NativeEndian.Uint64(meta[40:]),
 		txid: binary.NativeEndian.Uint64(meta[48:]),
 	}, nil
