@@ -14,13 +14,21 @@ import (
 )
 
 // fanOut passes a message on to its subscribers and keeps it if it is retained.
-// It returns how many subscribers there are.
-func (s *Source) fanOut(p *publication) int {
-	if p.FixedHeader.Retain {
+// build is called if somebody is to get it. It returns how many subscribers there
+// are.
+func (s *Source) fanOut(pk *packets.Packet, build func() *publication) int {
+	var p *publication
+	if pk.FixedHeader.Retain {
+		// Before looking for subscribers: one that comes meanwhile shall get
+		// it in one way or the other.
+		p = build()
 		s.retain(p)
 	}
 	var few [16]*subscription
-	subs := s.subs.matching(few[:0], p)
+	subs := s.subs.matching(few[:0], pk.TopicName)
+	if len(subs) > 0 && p == nil {
+		p = build()
+	}
 	n := 0
 	for i := 0; i < len(subs); n++ {
 		end := i + 1

@@ -225,6 +225,6 @@ func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 func (h *hook) OnSysInfoTick(*system.Info) {
 	for _, pk := range h.src.server.Topics.Messages("$SYS/#") {
 		pk.FixedHeader.Retain = false // retained by the server
-		h.src.fanOut(&publication{Packet: pk, received: time.Now()})
+		h.src.fanOut(&pk, func() *publication { return &publication{Packet: pk, received: time.Now()} })
 	}
 }

@@ -130,8 +130,6 @@ func (c *conn) resolveAlias(pk *packets.Packet) packets.Code {
 // subscribers. It returns false when the source is closing.
 func (s *Source) enqueue(c *conn, pk *packets.Packet, d bridge.Delivery) bool {
 	m := message(c, pk)
-	p := s.publication(c, pk)
-	p.received = m.Received
 	if s.journal == nil || pk.FixedHeader.Qos == 0 {
 		m.Delivery = d
 	} else {
@@ -142,7 +140,7 @@ func (s *Source) enqueue(c *conn, pk *packets.Packet, d bridge.Delivery) bool {
 		return false
 	}
 	s.counters.received.Add(1)
-	subscribers := s.fanOut(p)
+	subscribers := s.fanOut(pk, func() *publication { return s.publication(c, pk, m.Received) })
 	if s.journal != nil && pk.FixedHeader.Qos > 0 {
 		s.journal.whenStored(m.Delivery)
 	}
@@ -155,8 +153,8 @@ func (s *Source) enqueue(c *conn, pk *packets.Packet, d bridge.Delivery) bool {
 }
 
 // publication makes of a PUBLISH packet what subscribers get.
-func (s *Source) publication(c *conn, pk *packets.Packet) *publication {
-	p := &publication{Packet: *pk, username: c.client.Username}
+func (s *Source) publication(c *conn, pk *packets.Packet, received time.Time) *publication {
+	p := &publication{Packet: *pk, username: c.client.Username, received: received}
 	p.Origin, p.Created = c.client.ID, s.publishes.Add(1)
 	p.PacketID, p.FixedHeader.Dup = 0, false
 	if after := pk.Properties.MessageExpiryInterval; after > 0 {

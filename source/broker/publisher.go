@@ -46,8 +46,6 @@ func (s *Source) Publish(ctx context.Context, m *bridge.Message) error {
 	}
 	c := &conn{src: s, client: Client{ID: m.ClientID, Username: m.Username, PeerHost: m.PeerHost, PeerName: m.PeerName}}
 	pk := packet(m)
-	p := s.publication(c, &pk)
-	p.received, p.injected = time.Now(), true
 	if s.cfg.ReadPublished {
 		in := message(c, &pk)
 		if !s.queue.force(&in) {
@@ -55,7 +53,12 @@ func (s *Source) Publish(ctx context.Context, m *bridge.Message) error {
 		}
 		s.counters.received.Add(1)
 	}
-	if s.fanOut(p) == 0 && s.wants.any(messageDropped) {
+	subscribers := s.fanOut(&pk, func() *publication {
+		p := s.publication(c, &pk, time.Now())
+		p.injected = true
+		return p
+	})
+	if subscribers == 0 && s.wants.any(messageDropped) {
 		e := message(c, &pk)
 		e.Columns = columns{"reason": "no_subscribers"}
 		s.emitMessage(messageDropped, e, false)

@@ -85,8 +85,8 @@ func (s *subscriptions) of(from *session) (all []*subscription) {
 
 // matching returns the subscriptions that get a message, those of a client side by
 // side and of each group of shared ones a single one.
-func (s *subscriptions) matching(dst []*subscription, p *publication) []*subscription {
-	all := s.index.Load().Append(dst, p.TopicName)
+func (s *subscriptions) matching(dst []*subscription, topic string) []*subscription {
+	all := s.index.Load().Append(dst, topic)
 	all = slices.DeleteFunc(all, func(sub *subscription) bool { return sub.session.ended.Load() })
 	if len(all) < 2 && (len(all) == 0 || all[0].group == "") {
 		return all
@@ -111,7 +111,7 @@ func (s *subscriptions) matching(dst []*subscription, p *publication) []*subscri
 		for end < len(all) && all[end].group == all[i].group && all[end].filter == all[i].filter {
 			end++
 		}
-		chosen = append(chosen, s.choose(all[i:end], p.TopicName))
+		chosen = append(chosen, s.choose(all[i:end], topic))
 		i = end
 	}
 	return chosen
