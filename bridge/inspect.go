@@ -1,10 +1,6 @@
 package bridge
 
-import (
-	"maps"
-	"slices"
-	"sync/atomic"
-)
+import "maps"
 
 // Topology is what a pipeline is made of at one moment, by name. Its maps are
 // copies; the parts are the ones in service and must only be looked at.
@@ -33,7 +29,7 @@ func (p *Pipeline) Topology() Topology {
 		table:   t,
 	}
 	for name, e := range t.rules {
-		out.Rules[name] = untraced(e.rule)
+		out.Rules[name] = e.rule
 	}
 	for name, q := range t.sinks {
 		out.Sinks[name], out.Queues[name] = q.sink, q.cfg
@@ -58,83 +54,4 @@ type ShardLoad struct {
 // is called about once a second while somebody looks.
 type Sharder interface {
 	Shards() []ShardLoad
-}
-
-// TraceRule calls see for every message that the rule is applied to, with the
-// records that it made or the error, until stop is called or the rule is
-// replaced or removed. See is called concurrently, holds up the messages, and
-// must not keep what it is given. A rule that nobody traces costs nothing more.
-func (p *Pipeline) TraceRule(name string, see func(m *Message, made []Record, err error)) (stop func(), err error) {
-	mine := &trace{see: see}
-	err = p.changeRule(name, func(e *ruleEntry) *ruleEntry {
-		changed := *e
-		changed.rule = withTrace(e.rule, mine)
-		return &changed
-	})
-	if err != nil {
-		return nil, err
-	}
-	return func() {
-		mine.off.Store(true)
-		_ = p.changeRule(name, func(e *ruleEntry) *ruleEntry { // it may be gone
-			changed := *e
-			changed.rule = withoutTrace(e.rule, mine)
-			return &changed
-		})
-	}, nil
-}
-
-// tracedRule is a rule that somebody watches. It is replaced, not changed, when
-// a trace begins or ends.
-type tracedRule struct {
-	Rule
-	traces []*trace
-}
-
-type trace struct {
-	see func(*Message, []Record, error)
-	off atomic.Bool // ended, while a worker still uses the traced rule
-}
-
-// Apply implements Rule.
-func (r *tracedRule) Apply(out *Batch, m *Message) error {
-	before := len(out.Records)
-	err := r.Rule.Apply(out, m)
-	var made []Record
-	if err == nil {
-		made = out.Records[before:]
-	}
-	for _, t := range r.traces {
-		if !t.off.Load() {
-			t.see(m, made, err)
-		}
-	}
-	return err
-}
-
-func untraced(r Rule) Rule {
-	if t, ok := r.(*tracedRule); ok {
-		return t.Rule
-	}
-	return r
-}
-
-func withTrace(r Rule, mine *trace) Rule {
-	traces := []*trace{mine}
-	if t, ok := r.(*tracedRule); ok {
-		traces = append(traces, t.traces...)
-	}
-	return &tracedRule{untraced(r), traces}
-}
-
-func withoutTrace(r Rule, mine *trace) Rule {
-	t, ok := r.(*tracedRule)
-	if !ok {
-		return r // the rule was replaced
-	}
-	rest := slices.DeleteFunc(slices.Clone(t.traces), func(x *trace) bool { return x == mine })
-	if len(rest) == 0 {
-		return t.Rule
-	}
-	return &tracedRule{t.Rule, rest}
 }
