@@ -49,7 +49,13 @@ func TestSetSubscriptions(t *testing.T) {
 // TestSetSubscriptionsLosesNothing publishes all the time while the filters change
 // from narrow to wide and back.
 func TestSetSubscriptionsLosesNothing(t *testing.T) {
-	withFake(t, mqttfake.Options{}, nil, func(t *testing.T, b *mqttfake.Broker, s *Source) {
+	slow := func(e mqttfake.Event) mqttfake.Action {
+		if e.FromPeer && (e.Packet.Type == packets.SUBSCRIBE || e.Packet.Type == packets.UNSUBSCRIBE) {
+			return mqttfake.Action{Delay: 25 * time.Millisecond}
+		}
+		return mqttfake.Action{}
+	}
+	withFake(t, mqttfake.Options{Hook: slow}, nil, func(t *testing.T, b *mqttfake.Broker, s *Source) {
 		const n = 400
 		var work sync.WaitGroup
 		defer work.Wait()
@@ -81,7 +87,8 @@ func TestSetSubscriptionsLosesNothing(t *testing.T) {
 			next = max(next, i+1)
 			settle(m, nil)
 		}
-		synctest.Wait()
+		work.Wait()
+		time.Sleep(time.Second)
 		require.Zero(t, b.Pending())
 		require.Empty(t, b.Faults())
 	})
