@@ -286,12 +286,13 @@ func (c Config) validateBrokers(p *problems) {
 func (c Config) validateFilters(p *problems) {
 	p.check(len(c.Filters) > 0, "Filters: at least one topic filter is needed")
 	own, shared := 0, false
-	seen := map[string]bool{}
+	seen := map[string]Subscription{}
 	for i, s := range c.Filters {
 		err := topic.ValidateFilter(s.Filter)
 		p.check(err == nil, "Filters[%d]: %v", i, err)
-		p.check(!seen[s.Filter], "Filters[%d]: %q is there already", i, s.Filter)
-		seen[s.Filter] = true
+		before, again := seen[s.Filter]
+		p.check(!again || before == s, "Filters[%d]: %q is there already, with other options", i, s.Filter)
+		seen[s.Filter] = s
 		p.check(s.QoS <= 2, "Filters[%d].QoS: %d is not 0, 1 or 2", i, s.QoS)
 		p.check(s.RetainHandling <= 2, "Filters[%d].RetainHandling: %d is not 0, 1 or 2", i, s.RetainHandling)
 		p.check(s.ID >= 0 && s.ID <= maxPacketSize, "Filters[%d].ID: %d is not in 1 to 268435455", i, s.ID)

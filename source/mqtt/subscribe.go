@@ -269,7 +269,10 @@ func (c Config) divide(before [][]Subscription) [][]Subscription {
 	parts := make([][]Subscription, c.Connections)
 	own := make([]int, c.Connections)
 	var fresh []Subscription
-	for _, s := range c.Filters {
+	for n, s := range c.Filters {
+		if slices.Index(c.Filters, s) < n { // given twice
+			continue
+		}
 		if isShared(s.Filter) {
 			for i := range parts {
 				parts[i] = append(parts[i], s)

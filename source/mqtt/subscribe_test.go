@@ -28,7 +28,7 @@ func filters(names ...string) []Subscription {
 func TestSetSubscriptions(t *testing.T) {
 	withFake(t, mqttfake.Options{}, nil, func(t *testing.T, b *mqttfake.Broker, s *Source) {
 		send(b, 1, 0, 10)
-		require.NoError(t, s.SetSubscriptions(t.Context(), filters("t/1", "u/#")))
+		require.NoError(t, s.SetSubscriptions(t.Context(), filters("t/1", "u/#", "t/1")))
 		require.Equal(t, []string{"t/1", "u/#"}, b.Subscriptions("c1"))
 		msgs := readN(t, s, 10)
 		require.Equal(t, numbers(0, 10), payloads(msgs), "what was under way is still handed out")
@@ -41,7 +41,7 @@ func TestSetSubscriptions(t *testing.T) {
 		require.NoError(t, s.Check(t.Context()))
 		require.Equal(t, []string{"t/1", "u/#"}, b.Subscriptions("c1"), "they outlive the session")
 		require.Error(t, s.SetSubscriptions(t.Context(), nil))
-		require.ErrorContains(t, s.SetSubscriptions(t.Context(), filters("a", "a")), "is there already")
+		require.ErrorContains(t, s.SetSubscriptions(t.Context(), []Subscription{{Filter: "a"}, {Filter: "a", QoS: 1}}), "is there already")
 		require.Equal(t, []string{"t/1", "u/#"}, b.Subscriptions("c1"))
 	})
 }
