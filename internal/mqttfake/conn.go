@@ -61,6 +61,9 @@ func (c *conn) serve() {
 			c.freeze()
 			return
 		}
+		if a.Raw != nil && !c.writeRaw(a.Raw) {
+			return
+		}
 		if !a.Skip && !c.handle(p) || a.Twice && !c.handle(p) {
 			return
 		}
@@ -333,6 +336,14 @@ func (c *conn) ask(fromPeer bool, n int, p *packets.ControlPacket) Action {
 		}
 	}
 	return a
+}
+
+// writeRaw sends bytes that no hook is asked about.
+func (c *conn) writeRaw(raw []byte) bool {
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
+	_, err := c.nc.Write(raw)
+	return err == nil && !c.frozen
 }
 
 // emit sends a packet as the hook says; false means that the connection is over.

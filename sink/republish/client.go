@@ -1,6 +1,7 @@
 package republish
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -70,6 +71,8 @@ func (c ClientConfig) urls() ([]*url.URL, error) {
 	return list, errors.Join(errs...)
 }
 
+var errLost = errors.New("the connection to the broker was lost")
+
 // Client is a Publisher that publishes to an MQTT 5 broker. It connects, and
 // connects again, by itself.
 type Client struct {
@@ -79,7 +82,9 @@ type Client struct {
 	mu     sync.Mutex
 	conn   *autopaho.ConnectionManager
 	cancel context.CancelFunc
-	down   error // why there is no connection
+	down   error           // why there is no connection
+	online context.Context // ends with the connection
+	lose   context.CancelFunc
 }
 
 var (
@@ -121,7 +126,7 @@ func (c *Client) Open(context.Context) error {
 		ReconnectBackoff:              autopaho.NewExponentialBackoff(100*time.Millisecond, 10*time.Second, time.Second, 2),
 		OnConnectionUp:                func(*autopaho.ConnectionManager, *paho.Connack) { c.note(nil) },
 		OnConnectionDown: func() bool {
-			c.note(errors.New("the connection to the broker was lost"))
+			c.note(errLost)
 			return true
 		},
 		OnConnectError: c.note,
@@ -150,6 +155,11 @@ func (c *Client) note(err error) {
 	c.mu.Lock()
 	changed := (c.down == nil) != (err == nil)
 	c.down = err
+	if changed && err == nil {
+		c.online, c.lose = context.WithCancel(context.Background())
+	} else if changed {
+		c.lose()
+	}
 	c.mu.Unlock()
 	switch {
 	case err == nil:
@@ -169,21 +179,31 @@ func (c *Client) Check(context.Context) error {
 // Publish implements Publisher.
 func (c *Client) Publish(ctx context.Context, m *Message) error {
 	c.mu.Lock()
-	conn, down := c.conn, c.down
+	conn, down, online := c.conn, c.down, c.online
 	c.mu.Unlock()
 	if down != nil || conn == nil {
 		return fmt.Errorf("republish client: %w", down)
 	}
+	// The library would wait for the answer of a connection that is gone.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(online, cancel)()
 	resp, err := conn.Publish(ctx, &paho.Publish{
 		Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Properties: properties(m.Props),
 	})
-	return classify(resp, err)
+	if err != nil && online.Err() != nil {
+		err = errLost
+	}
+	return classify(m.Topic, resp, err)
 }
 
 // Close disconnects.
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	conn, cancel := c.conn, c.cancel
+	if c.down == nil {
+		c.lose()
+	}
 	c.conn, c.down = nil, errors.New("the client is closed")
 	c.mu.Unlock()
 	if conn == nil {
@@ -211,11 +231,23 @@ func properties(p *bridge.Properties) *paho.PublishProperties {
 	return props
 }
 
-// classify says what the outcome of a publish means. The reason codes are those
-// of MQTT 5.0, section 3.4.2.1.
-func classify(resp *paho.PublishResponse, err error) error {
+// refusals are the reason codes of a broker that does not take a message (MQTT
+// 5.0, section 3.4.2.1), in words.
+var refusals = map[byte]string{
+	packets.PubackUnspecifiedError:            "an unspecified error",
+	packets.PubackImplementationSpecificError: "an error of the broker's own",
+	packets.PubackNotAuthorized:               "not authorized: the broker's rules do not let this client publish there",
+	packets.PubackTopicNameInvalid:            "the topic name is not accepted",
+	packets.PubackPacketIdentifierInUse:       "the packet identifier is in use",
+	packets.PubackQuotaExceeded:               "a quota is exceeded",
+	packets.PubackPayloadFormatInvalid:        "the payload format is not what payload_format says",
+}
+
+// classify says what the outcome of a publish means.
+func classify(name string, resp *paho.PublishResponse, err error) error {
 	if resp != nil && resp.ReasonCode >= 0x80 {
-		err = fmt.Errorf("republish client: the broker refused the message with reason code 0x%02x", resp.ReasonCode)
+		err = fmt.Errorf("republish client: the broker refused the message to %q: %s (reason code 0x%02x)",
+			name, cmp.Or(refusals[resp.ReasonCode], "an unknown reason"), resp.ReasonCode)
 		switch resp.ReasonCode {
 		case packets.PubackQuotaExceeded:
 			return bridge.Throttled(err, 0)

@@ -1,19 +1,24 @@
 package republish_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/bridge/bridgetest"
+	"github.com/sluiceio/sluice/internal/mqttfake"
 	"github.com/sluiceio/sluice/sink/republish"
 	"github.com/sluiceio/sluice/source/broker"
 )
@@ -153,9 +158,136 @@ func TestALaneStopsAtItsFailure(t *testing.T) {
 
 func TestAPanicOfThePublisherIsHeld(t *testing.T) {
 	t.Parallel()
-	s, err := republish.New(republish.Config{Publisher: republish.PublisherFunc(func(context.Context, *republish.Message) error { panic("oops") })})
+	var log bytes.Buffer
+	s, err := republish.New(republish.Config{
+		Publisher: republish.PublisherFunc(func(context.Context, *republish.Message) error { panic("oops") }),
+		Logger:    slog.New(slog.NewTextHandler(&log, nil)),
+	})
 	require.NoError(t, err)
-	require.ErrorIs(t, s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{Dest: "t"}}}), bridge.ErrAmbiguous)
+	for range 3 {
+		require.ErrorIs(t, s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{Dest: "t"}}}), bridge.ErrAmbiguous)
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "oops"), "once per interval")
+	require.Contains(t, log.String(), "republish_test.go", "the stack")
+}
+
+// TestLocal publishes to an embedded broker, whose own rules then see the message
+// unless they are guarded.
+func TestLocal(t *testing.T) {
+	src, err := broker.New(broker.Config{Listeners: []broker.Listener{{URL: "mqtt://127.0.0.1:0"}}, ReadPublished: true, Logger: quiet()})
+	require.NoError(t, err)
+	s, err := republish.New(republish.Config{Publisher: republish.Local(src)})
+	require.NoError(t, err)
+	applied := make(chan string, 100)
+	again := func(name string) bridge.Rule {
+		return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+			applied <- name + " " + string(m.Payload)
+			if string(m.Payload) != "stop" {
+				out.Add(bridge.Record{Dest: m.Topic, Data: m.Payload})
+			}
+			return nil
+		}, "t")
+	}
+	p, err := bridge.New(bridge.Config{
+		Sources: map[string]bridge.Source{"broker": src},
+		Rules:   map[string]bridge.Rule{"echo": republish.Guard("echo", again("echo"))},
+		Sinks:   map[string]bridge.Sink{"broker": s}, Logger: quiet(),
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- p.Run(ctx) }()
+	require.Eventually(t, func() bool { return src.Check(t.Context()) == nil }, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, src.Publish(t.Context(), &bridge.Message{Topic: "t", Payload: []byte("1"), QoS: 1}))
+	require.Equal(t, "echo 1", <-applied)
+	require.Eventually(t, func() bool { return p.Stats().Sources["broker"].Received == 2 }, 10*time.Second, 5*time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+	require.Empty(t, applied, "the guard stops what the rule has published itself")
+	require.EqualValues(t, 1, p.Stats().Sinks["broker"].Success)
+}
+
+// refusing is a broker that answers every PUBLISH of QoS 1 or 2 with a reason
+// code; 0 takes it, and cut closes the connection instead.
+func refusing(t *testing.T, code *atomic.Int32, cut *atomic.Bool) *republish.Client {
+	t.Helper()
+	b := mqttfake.New(mqttfake.Options{Hook: func(e mqttfake.Event) mqttfake.Action {
+		p, ok := e.Packet.Content.(*packets.Publish)
+		switch {
+		case !ok || !e.FromPeer:
+			return mqttfake.Action{}
+		case cut.Load():
+			return mqttfake.Action{Cut: true}
+		case code.Load() == 0:
+			return mqttfake.Action{}
+		}
+		answer := byte(packets.PUBACK << 4)
+		if p.QoS == 2 {
+			answer = packets.PUBREC << 4
+		}
+		return mqttfake.Action{Skip: true, Raw: []byte{answer, 3, byte(p.PacketID >> 8), byte(p.PacketID), byte(code.Load())}}
+	}})
+	t.Cleanup(b.Close)
+	addr, err := b.Listen()
+	require.NoError(t, err)
+	c, err := republish.NewClient(republish.ClientConfig{Brokers: []string{"mqtt://" + addr}, ClientID: "r", Logger: quiet()})
+	require.NoError(t, err)
+	require.NoError(t, c.Open(t.Context()))
+	t.Cleanup(func() { require.NoError(t, c.Close(context.Background())) })
+	connected(t, c)
+	return c
+}
+
+func connected(t *testing.T, c *republish.Client) {
+	t.Helper()
+	require.Eventually(t, func() bool { return c.Check(t.Context()) == nil }, 30*time.Second, 5*time.Millisecond)
+}
+
+func TestRefusals(t *testing.T) {
+	var code atomic.Int32
+	c := refusing(t, &code, new(atomic.Bool))
+	for _, tc := range []struct {
+		code byte
+		mark error
+		text string
+	}{
+		{packets.PubackNotAuthorized, bridge.ErrPermanent, "not authorized"},
+		{packets.PubackTopicNameInvalid, bridge.ErrPermanent, "topic name"},
+		{packets.PubackPayloadFormatInvalid, bridge.ErrPermanent, "payload format"},
+		{packets.PubackQuotaExceeded, bridge.ErrThrottled, "quota"},
+		{packets.PubackUnspecifiedError, nil, "unspecified"},
+		{0, nil, ""},
+	} {
+		code.Store(int32(tc.code))
+		for qos := byte(1); qos <= 2; qos++ {
+			err := c.Publish(t.Context(), &republish.Message{Topic: "t/1", QoS: qos})
+			if tc.code == 0 {
+				require.NoError(t, err, "the client goes on after refusals")
+				continue
+			}
+			require.ErrorContains(t, err, tc.text, "QoS %d, code %#x", qos, tc.code)
+			require.ErrorContains(t, err, "t/1")
+			for _, mark := range []error{bridge.ErrPermanent, bridge.ErrThrottled, bridge.ErrAmbiguous} {
+				require.Equal(t, mark == tc.mark, errors.Is(err, mark), "QoS %d, code %#x: %v", qos, tc.code, err)
+			}
+		}
+	}
+}
+
+// TestLostConnection breaks the connection in the middle of a publish: nobody
+// knows what became of the message, and the client connects again.
+func TestLostConnection(t *testing.T) {
+	for qos := byte(1); qos <= 2; qos++ {
+		var cut atomic.Bool
+		c := refusing(t, new(atomic.Int32), &cut)
+		cut.Store(true)
+		err := c.Publish(t.Context(), &republish.Message{Topic: "t", QoS: qos})
+		require.ErrorIs(t, err, bridge.ErrAmbiguous)
+		cut.Store(false)
+		require.Eventually(t, func() bool {
+			return c.Publish(t.Context(), &republish.Message{Topic: "t", QoS: qos}) == nil
+		}, 30*time.Second, 10*time.Millisecond)
+	}
 }
 
 // TestClient publishes to the embedded broker and reads there what arrives.

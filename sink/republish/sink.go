@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
@@ -20,7 +23,8 @@ type Message struct {
 	Props   *bridge.Properties // nil for none
 }
 
-// Publisher publishes messages. Client is one; an embedded broker is another.
+// Publisher publishes messages. Client is one, and Local makes one of an embedded
+// broker.
 //
 // Publish returns when the message was taken over, with QoS 1 and 2 when that
 // was acknowledged. It is called concurrently and must not keep the message. Its
@@ -38,11 +42,25 @@ type PublisherFunc func(ctx context.Context, m *Message) error
 // Publish calls f.
 func (f PublisherFunc) Publish(ctx context.Context, m *Message) error { return f(ctx, m) }
 
+// Local returns a Publisher for a broker in the same process, such as one of
+// package source/broker. It takes messages over at once.
+func Local(b interface {
+	Publish(ctx context.Context, m *bridge.Message) error
+},
+) Publisher {
+	return PublisherFunc(func(ctx context.Context, m *Message) error {
+		return b.Publish(ctx, &bridge.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Props: m.Props})
+	})
+}
+
 // Config describes a Sink.
 type Config struct {
 	// Concurrency is how many messages of different lanes one Write publishes
 	// at once. Default 64.
 	Concurrency int
+	// Logger gets the stack when the Publisher panics, at most every ten
+	// seconds. Default slog.Default().
+	Logger *slog.Logger
 	// Publisher publishes the messages. Required.
 	Publisher Publisher
 	// Timeout bounds the publishing of one message. Default 10 s.
@@ -70,7 +88,10 @@ func (c Config) Validate() error {
 
 // Sink publishes records. It implements bridge.Sink, bridge.Opener and
 // bridge.Checker.
-type Sink struct{ cfg Config }
+type Sink struct {
+	cfg   Config
+	quiet atomic.Int64 // until then no stack is logged, Unix nanoseconds
+}
 
 var (
 	_ bridge.Sink    = (*Sink)(nil)
@@ -89,7 +110,10 @@ func New(cfg Config) (*Sink, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
 	}
-	return &Sink{cfg}, nil
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Sink{cfg: cfg}, nil
 }
 
 // Open opens the publisher.
@@ -167,6 +191,7 @@ func (s *Sink) publish(ctx context.Context, r *bridge.Record) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = bridge.Ambiguous(fmt.Errorf("republish sink: the publisher panicked: %v", p))
+			s.logStack(err, debug.Stack())
 		}
 	}()
 	m, err := message(r)
@@ -182,6 +207,15 @@ func (s *Sink) publish(ctx context.Context, r *bridge.Record) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	return s.cfg.Publisher.Publish(ctx, m)
+}
+
+// logStack reports a panic, which may come with every message.
+func (s *Sink) logStack(err error, stack []byte) {
+	now, until := time.Now(), s.quiet.Load()
+	if now.UnixNano() < until || !s.quiet.CompareAndSwap(until, now.Add(10*time.Second).UnixNano()) {
+		return
+	}
+	s.cfg.Logger.Error("publisher panicked", slog.Any("error", err), slog.String("stack", string(stack)))
 }
 
 // MarkProperty is the user property that names the rule which a message was
