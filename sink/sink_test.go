@@ -76,6 +76,8 @@ func (e *everything) Open(context.Context) error {
 	return nil
 }
 
+func (e *everything) Shards() []bridge.ShardLoad { return []bridge.ShardLoad{{Shard: "0"}} }
+
 func TestOptionalInterfacesPassThrough(t *testing.T) {
 	t.Parallel()
 	plain := bridge.SinkFunc(func(context.Context, *bridge.Batch) error { return nil })
@@ -105,9 +107,11 @@ func TestOptionalInterfacesPassThrough(t *testing.T) {
 		if tc.inner == all {
 			require.True(t, all.opened)
 			require.EqualValues(t, 43, d.(bridge.Grouper).Group(nil))
+			require.Equal(t, []bridge.ShardLoad{{Shard: "0"}}, d.(bridge.Sharder).Shards())
 			require.Equal(t, bridge.Limits{Records: 7, Lanes: 3}, d.(bridge.Limiter).Limits())
 		} else {
 			require.Zero(t, d.(bridge.Grouper).Group(nil))
+			require.Empty(t, d.(bridge.Sharder).Shards())
 			require.Zero(t, d.(bridge.Limiter).Limits())
 		}
 	}

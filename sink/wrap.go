@@ -57,6 +57,7 @@ var (
 	_ bridge.Opener  = (*wrapper)(nil)
 	_ bridge.Grouper = (*wrapper)(nil)
 	_ bridge.Limiter = (*wrapper)(nil)
+	_ bridge.Sharder = (*wrapper)(nil)
 )
 
 func (w *wrapper) Write(ctx context.Context, b *bridge.Batch) error { return w.write(ctx, b) }
@@ -73,6 +74,13 @@ func (w *wrapper) Group(r *bridge.Record) uint64 {
 		return 0
 	}
 	return w.grouper.Group(r)
+}
+
+func (w *wrapper) Shards() []bridge.ShardLoad {
+	if s, ok := w.Sink.(bridge.Sharder); ok {
+		return s.Shards()
+	}
+	return nil
 }
 
 func (w *wrapper) Limits() bridge.Limits { return w.limits }

@@ -20,6 +20,7 @@ import (
 	"github.com/sluiceio/sluice/bridge/bridgetest"
 	"github.com/sluiceio/sluice/bridge/tracing"
 	"github.com/sluiceio/sluice/sink/republish"
+	"github.com/sluiceio/sluice/sink/spool"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -256,25 +257,49 @@ func TestCarry(t *testing.T) {
 	require.Regexp(t, "^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-00$", sink.Records()[0].Attrs["traceparent"])
 }
 
-// TestThroughBuffer reads the context from the attributes of a record that was on
-// disk, and puts another in their place.
+// TestThroughBuffer goes through a buffer on disk: the trace is one, and its last
+// span is the one that the record tells.
 func TestThroughBuffer(t *testing.T) {
 	t.Parallel()
-	m := bridge.Message{Payload: []byte("x"), Event: "$buffer", Columns: map[string]any{"attrs": []any{
-		map[string]any{"name": "traceparent", "value": []byte(sampled)},
-	}}}
-	sink := new(bridgetest.Sink)
-	spans := run(t, tracing.Config{Ratio: -1, Carry: map[string]tracing.Carry{"s": tracing.CarryAttributes}}, bridge.Config{
-		Rules: map[string]bridge.Rule{"forward": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
-			out.Add(bridge.Record{Data: m.Payload, Attrs: []bridge.Attr{{Name: "traceparent", Value: []byte(sampled)}, {Name: "other"}}})
-			return nil
-		}, "$buffer")},
-		Sinks: map[string]bridge.Sink{"s": sink},
-	}, m)
-	require.Equal(t, "b7ad6b7169203331", named(t, spans, "process mqtt").Parent().SpanID().String())
+	buffer, err := spool.Open(spool.Config{Dir: t.TempDir(), MaxBytes: 1 << 20, Logger: quiet})
+	require.NoError(t, err)
+	spans := tracetest.NewSpanRecorder()
+	tr, err := tracing.New(tracing.Config{
+		TracerProvider: sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)), Ratio: -1,
+		Carry: map[string]tracing.Carry{"buffer": tracing.CarryAttributes, "kinesis": tracing.CarryAttributes},
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	src, sink := new(bridgetest.Source), &bridgetest.Sink{After: func(context.Context, *bridge.Batch) error {
+		cancel()
+		return nil
+	}}
+	p, err := bridge.New(bridge.Config{
+		Sources: map[string]bridge.Source{"mqtt": src, "buffer": buffer.Source()},
+		Rules: map[string]bridge.Rule{
+			"copy": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+				out.Add(bridge.Record{Sink: "buffer", Data: m.Payload})
+				return nil
+			}, "t/#"),
+			"forward": buffer.Forward("kinesis"),
+		},
+		Sinks:  map[string]bridge.Sink{"buffer": buffer.Sink(), "kinesis": sink},
+		Tracer: tr, Logger: quiet,
+	})
+	require.NoError(t, err)
+	src.Publish(message("x", "traceparent", sampled))
+	require.NoError(t, p.Run(ctx))
+	chain := []string{"process mqtt", "send buffer", "process buffer", "send kinesis"}
+	parent := "b7ad6b7169203331"
+	for _, name := range chain {
+		s := named(t, spans.Ended(), name)
+		require.Equal(t, "0af7651916cd43dd8448eb211c80319c", s.SpanContext().TraceID().String())
+		require.Equal(t, parent, s.Parent().SpanID().String(), name)
+		parent = s.SpanContext().SpanID().String()
+	}
 	got := sink.Records()[0].Attrs
-	require.Len(t, got, 2)
-	require.NotEqual(t, sampled, got["traceparent"])
+	require.Equal(t, "00-0af7651916cd43dd8448eb211c80319c-"+parent+"-01", got["traceparent"])
+	require.Len(t, got, 1)
 }
 
 func TestValidate(t *testing.T) {

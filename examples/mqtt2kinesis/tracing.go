@@ -175,6 +175,9 @@ func carriers(text string) (map[string]tracing.Carry, error) {
 			continue
 		}
 		out[sink] = c
+		if buffer := sink + ".buffer"; out[buffer] == tracing.CarryNothing {
+			out[buffer] = tracing.CarryAttributes // of that sink, if it has one
+		}
 	}
 	if len(errs) > 0 {
 		return nil, usageError{errors.Join(errs...)}

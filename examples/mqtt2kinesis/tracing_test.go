@@ -106,5 +106,6 @@ func TestSampling(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]tracing.Carry{
 		"kinesis": tracing.CarryJSON, "hook": tracing.CarryAttributes, "back": tracing.CarryUserProperties,
+		"kinesis.buffer": tracing.CarryAttributes, "hook.buffer": tracing.CarryAttributes, "back.buffer": tracing.CarryAttributes,
 	}, carry)
 }
