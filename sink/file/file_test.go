@@ -131,6 +131,23 @@ func TestATornLineIsEnded(t *testing.T) {
 	require.NoError(t, s.Close(t.Context()))
 }
 
+// TestALineTornByAKill: what comes after a restart begins a line of its own.
+func TestALineTornByAKill(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "out.log")
+	require.NoError(t, os.WriteFile(path, []byte("first\nsec"), 0o600))
+	for range 2 {
+		s, err := file.New(file.Config{Path: path, Format: file.Raw})
+		require.NoError(t, err)
+		require.NoError(t, s.Open(t.Context()))
+		require.NoError(t, s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{Data: []byte("third")}}}))
+		require.NoError(t, s.Close(t.Context()))
+	}
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "first\nsec\nthird\nthird\n", string(text))
+}
+
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -81,7 +81,7 @@ type Sink struct {
 	mu   sync.Mutex
 	out  io.Writer
 	buf  []byte
-	torn bool // the last write was cut off inside a line
+	torn bool // the file ends inside a line
 }
 
 var (
@@ -106,8 +106,25 @@ func New(cfg Config) (*Sink, error) {
 			Compression: compression, FileMode: 0o600,
 		}
 		s.out = s.file
+		s.torn = endsInALine(cfg.Path)
 	}
 	return s, nil
+}
+
+// endsInALine tells whether the last line of a file is cut off: its writer was
+// killed, or its disk was full.
+func endsInALine(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false // there is none, or Open will tell
+	}
+	defer f.Close()
+	last := make([]byte, 1)
+	if _, err := f.Seek(-1, io.SeekEnd); err != nil {
+		return false
+	}
+	_, err = f.Read(last)
+	return err == nil && last[0] != '\n'
 }
 
 // Open finds out whether the file can be written.

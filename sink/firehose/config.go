@@ -81,7 +81,7 @@ func (c Config) client() (*sdk.Client, error) {
 		base.Region = c.Region
 	}
 	if base.Region == "" {
-		return nil, errors.New("Region: none given, and none found in AWS_REGION or the shared configuration")
+		return nil, errors.New("no AWS region: set Region, AWS_REGION or the shared configuration")
 	}
 	if base.HTTPClient == nil {
 		base.HTTPClient = awshttp.NewBuildableClient()

@@ -3,7 +3,6 @@ package firehose_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -130,7 +129,7 @@ func TestConfigReportsEverything(t *testing.T) {
 		require.ErrorContains(t, err, field+":")
 	}
 	_, err = firehose.New(firehose.Config{AWS: &aws.Config{}})
-	require.ErrorContains(t, err, "Region:")
+	require.ErrorContains(t, err, "set Region")
 }
 
 func TestSuite(t *testing.T) {
@@ -267,7 +266,7 @@ func TestCheck(t *testing.T) {
 	}
 	err := s.Check(t.Context())
 	require.ErrorContains(t, err, "there is no such delivery stream")
-	require.True(t, errors.Is(err, bridge.ErrUnavailable))
+	require.ErrorIs(t, err, bridge.ErrUnavailable)
 	_, s = sink(t, firehose.Config{})
 	require.NoError(t, s.Check(t.Context()))
 }
