@@ -45,7 +45,10 @@ type Ticker struct {
 	n      atomic.Int64
 }
 
-var _ bridge.Source = (*Ticker)(nil)
+var (
+	_ bridge.Source = (*Ticker)(nil)
+	_ bridge.Typer  = (*Ticker)(nil)
+)
 
 // NewTicker returns a Ticker whose first message is due after one interval.
 func NewTicker(cfg TickerConfig) (*Ticker, error) {
@@ -54,6 +57,10 @@ func NewTicker(cfg TickerConfig) (*Ticker, error) {
 	}
 	return &Ticker{cfg: cfg, ticker: time.NewTicker(cfg.Interval)}, nil
 }
+
+// Type returns "ticker", so that rules can select the source's messages by
+// "$sources/ticker:<name>".
+func (*Ticker) Type() string { return "ticker" }
 
 // Read implements bridge.Source.
 func (t *Ticker) Read(ctx context.Context, dst []bridge.Message) (int, error) {

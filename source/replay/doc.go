@@ -10,6 +10,8 @@
 //	{"event":"$events/client/connected","clientid":"dev-2","columns":{"keepalive":60}}
 //
 // A payload that is a JSON string is its content, any other JSON value is its
-// text as it stands. Further members are username, peerhost, peername and
-// retain. Append writes such lines.
+// text as it stands. Further members are username, peerhost, peername, retain, dup
+// and props, an object with the MQTT 5 properties payload_format, message_expiry,
+// content_type, response_topic, correlation_data (base64), subscription_ids and
+// user, an array of pairs. Append writes such lines.
 package replay

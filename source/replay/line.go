@@ -24,16 +24,58 @@ type line struct {
 	PeerName      string          `json:"peername,omitempty"`
 	QoS           byte            `json:"qos,omitempty"`
 	Retain        bool            `json:"retain,omitempty"`
+	Dup           bool            `json:"dup,omitempty"`
+	Props         *props          `json:"props,omitempty"`
 	Columns       map[string]any  `json:"columns,omitempty"`
 }
 
+// props are MQTT 5 properties. Binary ones are in base64.
+type props struct {
+	PayloadFormat   *byte       `json:"payload_format,omitempty"`
+	MessageExpiry   *uint32     `json:"message_expiry,omitempty"`
+	ContentType     string      `json:"content_type,omitempty"`
+	ResponseTopic   string      `json:"response_topic,omitempty"`
+	CorrelationData []byte      `json:"correlation_data,omitempty"`
+	SubscriptionIDs []int       `json:"subscription_ids,omitempty"`
+	User            [][2]string `json:"user,omitempty"`
+}
+
+func newProps(p *bridge.Properties) *props {
+	if p == nil {
+		return nil
+	}
+	to := &props{
+		PayloadFormat: p.PayloadFormat, MessageExpiry: p.MessageExpiry, ContentType: p.ContentType,
+		ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData, SubscriptionIDs: p.SubscriptionIDs,
+	}
+	for _, u := range p.User {
+		to.User = append(to.User, [2]string{u.Key, u.Value})
+	}
+	return to
+}
+
+func (p *props) properties() *bridge.Properties {
+	if p == nil {
+		return nil
+	}
+	to := &bridge.Properties{
+		PayloadFormat: p.PayloadFormat, MessageExpiry: p.MessageExpiry, ContentType: p.ContentType,
+		ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData, SubscriptionIDs: p.SubscriptionIDs,
+	}
+	for _, u := range p.User {
+		to.User = append(to.User, bridge.UserProperty{Key: u[0], Value: u[1]})
+	}
+	return to
+}
+
 // Append appends m to dst as a line of a recording, with the time it was
-// received. Properties and the delivery are not recorded. The error is about
-// columns that JSON cannot hold.
+// received. The delivery is not recorded. The error is about columns that JSON
+// cannot hold.
 func Append(dst []byte, m *bridge.Message) ([]byte, error) {
 	l := line{
 		Event: m.Event, Topic: m.Topic, ClientID: m.ClientID, Username: m.Username,
-		PeerHost: m.PeerHost, PeerName: m.PeerName, QoS: m.QoS, Retain: m.Retain, Columns: m.Columns,
+		PeerHost: m.PeerHost, PeerName: m.PeerName, QoS: m.QoS, Retain: m.Retain, Dup: m.Dup,
+		Columns: m.Columns, Props: newProps(m.Props),
 	}
 	if !m.Received.IsZero() {
 		l.At = &m.Received
@@ -66,7 +108,8 @@ func parse(text []byte) (m bridge.Message, at time.Time, err error) {
 	}
 	m = bridge.Message{
 		Event: l.Event, Topic: l.Topic, ClientID: l.ClientID, Username: l.Username,
-		PeerHost: l.PeerHost, PeerName: l.PeerName, QoS: l.QoS, Retain: l.Retain, Columns: l.Columns,
+		PeerHost: l.PeerHost, PeerName: l.PeerName, QoS: l.QoS, Retain: l.Retain, Dup: l.Dup,
+		Columns: l.Columns, Props: l.Props.properties(),
 	}
 	if l.At != nil {
 		at = *l.At

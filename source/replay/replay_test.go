@@ -5,18 +5,24 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
 	"github.com/sluiceio/sluice/source/replay"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func readAll(t *testing.T, src *replay.Source) (all []bridge.Message) {
 	t.Helper()
@@ -37,7 +43,11 @@ func TestRecordAndReplay(t *testing.T) {
 	messages := []bridge.Message{
 		{Topic: "t/1", Payload: []byte(`{"temp":21.5}`), ClientID: "c", Username: "u", PeerHost: "h", PeerName: "h:1", QoS: 2, Retain: true},
 		{Topic: "t/2", Payload: []byte{0xff, 0}, Received: time.Unix(1, 5)},
-		{Topic: "t/3", Payload: []byte{}},
+		{Topic: "t/3", Payload: []byte{}, Dup: true},
+		{Topic: "t/4", Payload: []byte("x"), Props: &bridge.Properties{
+			PayloadFormat: new(byte), MessageExpiry: new(uint32), ContentType: "c", ResponseTopic: "r", CorrelationData: []byte{0xff},
+			SubscriptionIDs: []int{7}, User: []bridge.UserProperty{{Key: "k", Value: "1"}, {Key: "k", Value: "2"}},
+		}},
 		{Event: "$events/client/connected", ClientID: "d", Payload: []byte{}, Columns: map[string]any{"keepalive": json.Number("60"), "x": nil}},
 	}
 	var text []byte
@@ -116,6 +126,56 @@ func TestBadLines(t *testing.T) {
 	}
 }
 
+// TestSuite runs the conformance suite, with the recording coming through a pipe.
+func TestSuite(t *testing.T) {
+	pipes := make(map[bridge.Source]*io.PipeWriter)
+	var written sync.WaitGroup
+	bridgetest.TestSource(t, bridgetest.SourceSuite{
+		New: func(t *testing.T) bridge.Source {
+			r, w := io.Pipe()
+			s, err := replay.New(replay.Config{Reader: r})
+			require.NoError(t, err)
+			pipes[s] = w
+			return s
+		},
+		Publish: func(t *testing.T, s bridge.Source, msgs []bridge.Message) {
+			var text []byte
+			for i := range msgs {
+				var err error
+				text, err = replay.Append(text, &msgs[i])
+				require.NoError(t, err)
+			}
+			written.Go(func() { _, _ = pipes[s].Write(text) }) // ends with the source at the latest
+		},
+	})
+	written.Wait()
+}
+
+// TestRulesSelectTheSource by its type and name.
+func TestRulesSelectTheSource(t *testing.T) {
+	t.Parallel()
+	sources := make(map[string]bridge.Source)
+	for _, name := range []string{"one", "two"} {
+		s, err := replay.New(replay.Config{Reader: strings.NewReader(`{"topic":"t","payload":"of ` + name + `"}`)})
+		require.NoError(t, err)
+		sources[name] = s
+	}
+	sink := new(bridgetest.Sink)
+	p, err := bridge.New(bridge.Config{
+		Sources: sources,
+		Rules: map[string]bridge.Rule{"r": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+			out.Add(bridge.Record{Dest: "d", Data: m.Payload})
+			return nil
+		}, "$sources/replay:two")},
+		Sinks:  map[string]bridge.Sink{"sink": sink},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	require.NoError(t, p.Run(t.Context()))
+	require.Len(t, sink.Records(), 1)
+	require.Equal(t, "of two", string(sink.Records()[0].Data))
+}
+
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	_, err := replay.New(replay.Config{Speed: -1})
@@ -133,6 +193,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer src.Close(context.Background())
 		buf := make([]bridge.Message, 3)
 		for range strings.Count(text, "\n") + 2 {
 			n, err := src.Read(context.Background(), buf)

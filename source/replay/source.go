@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
@@ -44,27 +45,41 @@ func (c Config) Validate() error {
 
 // Source replays a recording and then ends. Create it with New.
 type Source struct {
-	speed  float64
-	in     io.Reader
-	lines  *bufio.Scanner
-	number int   // of the current line, from 1
-	err    error // that ended the recording
+	speed float64
+	in    io.Reader
+	items chan item
+	begin sync.Once     // starts scan
+	stop  chan struct{} // closed by Close
+	ended chan struct{} // closed when scan has ended
+	err   error         // that ended the recording
 
-	next    bridge.Message // read ahead; valid if pending
-	at      time.Time
+	next    item // read ahead; valid if pending
 	pending bool
 	first   time.Time // the recording's first time
 	started time.Time // when the message of that time was handed out
 }
 
-var _ bridge.Source = (*Source)(nil)
+// item is a line of the recording, or the error that ends it.
+type item struct {
+	m   bridge.Message
+	at  time.Time
+	err error
+}
+
+var (
+	_ bridge.Source = (*Source)(nil)
+	_ bridge.Typer  = (*Source)(nil)
+)
 
 // New opens the recording.
 func New(cfg Config) (*Source, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Source{speed: cfg.Speed, in: cfg.Reader}
+	s := &Source{
+		speed: cfg.Speed, in: cfg.Reader,
+		items: make(chan item, 256), stop: make(chan struct{}), ended: make(chan struct{}),
+	}
 	if cfg.Path != "" {
 		f, err := os.Open(cfg.Path)
 		if err != nil {
@@ -72,21 +87,25 @@ func New(cfg Config) (*Source, error) {
 		}
 		s.in = f
 	}
-	s.lines = bufio.NewScanner(s.in)
-	s.lines.Buffer(nil, maxLine)
 	return s, nil
 }
+
+// Type returns "replay", so that rules can select the source's messages by
+// "$sources/replay:<name>".
+func (*Source) Type() string { return "replay" }
 
 // Read implements bridge.Source. Messages that are due are handed out together.
 // A line that is no message is an error that names its number.
 func (s *Source) Read(ctx context.Context, dst []bridge.Message) (int, error) {
+	s.begin.Do(func() { go s.scan() })
 	n := 0
 	for n < len(dst) {
-		if err := s.ahead(); err != nil {
-			if n > 0 {
-				break // the next Read returns the error
-			}
+		there, err := s.ahead(ctx, n == 0)
+		if err != nil && n == 0 {
 			return 0, err
+		}
+		if err != nil || !there {
+			break // the next Read returns the error
 		}
 		if wait := s.wait(); wait > 0 {
 			if n > 0 {
@@ -99,49 +118,83 @@ func (s *Source) Read(ctx context.Context, dst []bridge.Message) (int, error) {
 		if err := ctx.Err(); err != nil && n == 0 {
 			return 0, err
 		}
-		dst[n] = s.next
+		dst[n] = s.next.m
 		dst[n].Received = time.Now()
-		s.pending = false
+		s.next, s.pending = item{}, false
 		n++
 	}
 	return n, nil
 }
 
-// ahead reads the next message unless it is there already. After an error, io.EOF
-// included, it returns the same again.
-func (s *Source) ahead() error {
-	for !s.pending && s.err == nil {
-		if !s.lines.Scan() {
-			s.err = io.EOF
-			if err := s.lines.Err(); err != nil {
-				s.err = fmt.Errorf("replay: line %d: %w", s.number+1, err)
-			}
-			break
+// ahead reads the next message unless it is there already, and reports whether it
+// is. It waits only if told to. After an error of the recording, io.EOF included,
+// it returns the same again.
+func (s *Source) ahead(ctx context.Context, wait bool) (bool, error) {
+	if s.pending || s.err != nil {
+		return s.pending, s.err
+	}
+	select {
+	case s.next = <-s.items:
+	default:
+		if !wait {
+			return false, nil
 		}
-		s.number++
-		text := bytes.TrimSpace(s.lines.Bytes())
+		select {
+		case s.next = <-s.items:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	s.pending, s.err = s.next.err == nil, s.next.err
+	return s.pending, s.err
+}
+
+// scan reads the recording on a goroutine of its own, as reading may block: the
+// recording may be the output of another program.
+func (s *Source) scan() {
+	defer close(s.ended)
+	lines := bufio.NewScanner(s.in)
+	lines.Buffer(nil, maxLine)
+	put := func(it item) bool {
+		select {
+		case s.items <- it:
+			return it.err == nil
+		case <-s.stop:
+			return false
+		}
+	}
+	number := 0
+	for lines.Scan() {
+		number++
+		text := bytes.TrimSpace(lines.Bytes())
 		if len(text) == 0 {
 			continue
 		}
-		next, at, err := parse(text)
-		if err != nil {
-			s.err = fmt.Errorf("replay: line %d: %w", s.number, err)
-			break
+		it := item{}
+		if it.m, it.at, it.err = parse(text); it.err != nil {
+			it.err = fmt.Errorf("replay: line %d: %w", number, it.err)
 		}
-		s.next, s.at, s.pending = next, at, true
+		if !put(it) {
+			return
+		}
 	}
-	return s.err
+	end := item{err: io.EOF}
+	if err := lines.Err(); err != nil {
+		end.err = fmt.Errorf("replay: line %d: %w", number+1, err)
+	}
+	put(end)
 }
 
 // wait returns how long it is until the next message is due.
 func (s *Source) wait() time.Duration {
-	if s.speed == 0 || s.at.IsZero() {
+	at := s.next.at
+	if s.speed == 0 || at.IsZero() {
 		return 0
 	}
 	if s.first.IsZero() {
-		s.first, s.started = s.at, time.Now()
+		s.first, s.started = at, time.Now()
 	}
-	due := s.started.Add(time.Duration(float64(s.at.Sub(s.first)) / s.speed))
+	due := s.started.Add(time.Duration(float64(at.Sub(s.first)) / s.speed))
 	return time.Until(due)
 }
 
@@ -156,10 +209,19 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Close implements bridge.Source.
-func (s *Source) Close(context.Context) error {
+// Close implements bridge.Source. It waits for a Read of the recording that is
+// under way, which closing the file or an io.Closer ends, or until ctx is done.
+func (s *Source) Close(ctx context.Context) error {
+	close(s.stop)
+	var err error
 	if c, ok := s.in.(io.Closer); ok {
-		return c.Close()
+		err = c.Close()
 	}
-	return nil
+	s.begin.Do(func() { close(s.ended) })
+	select {
+	case <-s.ended:
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, ctx.Err())
+	}
 }
