@@ -22,7 +22,8 @@ var (
 	_ bridge.Checker = (*Sink)(nil)
 )
 
-// Limits keeps a batch small compared with the quota. There is no Lane: the
+// Limits lets batches grow large, because what comes together shares the syncs of
+// the disk, but keeps them small compared with the quota. There is no Lane: the
 // pipeline's default, a lane for each Dest and Key, keeps the order of each key
 // and has several writes under way, which share the syncs of the disk.
 func (s *Sink) Limits() bridge.Limits {

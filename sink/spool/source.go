@@ -57,7 +57,7 @@ func (s *Source) Read(ctx context.Context, dst []bridge.Message) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		if s.fill(len(dst)) {
+		if s.fill() {
 			continue
 		}
 		select {
@@ -79,17 +79,21 @@ func (s *Source) Close(context.Context) error {
 	return s.err
 }
 
-// readBytes is how much is read at once, unless one chunk is larger.
-const readBytes = 1 << 20
+// readBytes and readRecords are how much is read at once, unless one chunk is
+// larger.
+const (
+	readBytes   = 1 << 20
+	readRecords = 1000
+)
 
 // fill reads on and reports whether there may be more at once.
-func (s *Source) fill(want int) bool {
+func (s *Source) fill() bool {
 	seg, end := s.buf.segmentAt(&s.pos)
 	if seg == nil {
 		return false
 	}
 	var chunks []chunk
-	bytes := 0
+	want, bytes := readRecords, 0
 	err := seg.read(s.pos, end, func(c chunk) bool {
 		if c.intact() && !covers(seg.marked, c.seq) {
 			chunks = append(chunks, c)
