@@ -48,8 +48,8 @@ compare: ## Benchmarks beside other libraries, which live in modules of their ow
 	for dir in internal/bench/*/; do go -C $$dir test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...; done
 
 .PHONY: torture
-torture: ## Kill bridges again and again and check that nothing is lost (TORTURE=1m SEED=7)
-	go test -v -timeout 0 ./internal/torture -torture $(or $(TORTURE),1m) -seed $(or $(SEED),0)
+torture: ## Kill bridges, fill disks, turn clocks, and check that nothing is lost (TORTURE=1m SEED=7)
+	go test -v -timeout 0 ./internal/torture -clock -torture $(or $(TORTURE),1m) -seed $(or $(SEED),0)
 
 .PHONY: examples
 examples: ## Build the examples and run the one that ends by itself
