@@ -29,7 +29,7 @@ func (e *environment) warn(level slog.Level, kind, name, text string, err error,
 	if !ok {
 		return
 	}
-	attrs := append([]slog.Attr{slog.String(kind, name), slog.Int("count", count), slog.Any("error", err)}, more...)
+	attrs := append([]slog.Attr{slog.String(kind, name), slog.Int("count", count), slog.String("error", errorText(err))}, more...)
 	e.log.LogAttrs(context.Background(), level, text, attrs...)
 }
 

@@ -11,8 +11,17 @@ type lastError struct {
 
 const (
 	lastErrorInterval = time.Second // between texts, because making them costs
-	lastErrorText     = 1000        // bytes
+	maxErrorText      = 1000        // bytes; an error can be about a value of the message
 )
+
+// errorText is the text of an error, cut when it is long.
+func errorText(err error) string {
+	text := err.Error()
+	if len(text) > maxErrorText {
+		text = string(cutText([]byte(text), maxErrorText)) + "…"
+	}
+	return text
+}
 
 // next returns what to remember after err: the same, or err if it comes long
 // enough after.
@@ -21,9 +30,5 @@ func (l *lastError) next(err error) *lastError {
 	if l != nil && now.Sub(l.at) < lastErrorInterval {
 		return l
 	}
-	text := err.Error()
-	if len(text) > lastErrorText {
-		text = string(cutText([]byte(text), lastErrorText)) + "…"
-	}
-	return &lastError{text, now}
+	return &lastError{errorText(err), now}
 }

@@ -26,7 +26,7 @@ func logged(t *testing.T, payload int, msgs ...bridge.Message) string {
 			Sources: map[string]bridge.Source{"mem": src},
 			Rules: map[string]bridge.Rule{"r": bridge.RuleFunc(func(b *bridge.Batch, m *bridge.Message) error {
 				if m.ClientID == "rule" {
-					return errors.New("no number")
+					return errors.New("no number" + m.Username)
 				}
 				b.Add(bridge.Record{Data: m.Payload})
 				return nil
@@ -64,6 +64,13 @@ level=WARN msg="sink gave up records" sink=s count=1 error="too large" rule=r to
 level=WARN msg="sink gave up records" sink=s count=1 error="too large" rule=r topic=t/2 data="secret sec…"
 `, logged(t, 10, refused, given))
 	require.Contains(t, logged(t, 10, bridge.Message{Topic: "t", ClientID: "rule", Payload: []byte{0xff}}), `payload="base64:/w=="`)
+}
+
+// TestLogCutsErrors: an error can be about a value of the message.
+func TestLogCutsErrors(t *testing.T) {
+	t.Parallel()
+	long := bridge.Message{Topic: "t", ClientID: "rule", Username: strings.Repeat("x", 5000)}
+	require.Less(t, len(logged(t, 0, long)), 1200)
 }
 
 // TestLogRepeats logs a line that repeats once, with the number.
