@@ -66,10 +66,8 @@ func TestBrowserLooks(t *testing.T) {
 			}
 			l := looker{ctx: ctx, t: t, scene: scene, axe: program != "", found: new([]string)}
 			for _, page := range pagesOf(scene) {
-				for _, width := range []int64{1440, 1024, 390} {
-					for _, theme := range []string{"light", "dark"} {
-						l.look(page, theme, width)
-					}
+				for _, v := range viewsOf(scene) {
+					l.look(page, v.theme, v.width)
 				}
 			}
 			require.Empty(t, wrong())
@@ -78,15 +76,38 @@ func TestBrowserLooks(t *testing.T) {
 	}
 }
 
+// pagesOf are the pages to look at: all of them with faults, elsewhere those that
+// differ, or all for pictures.
 func pagesOf(scene string) []string {
-	switch scene {
-	case "faults":
+	pictures := os.Getenv("SLUICE_SCREENSHOTS") != ""
+	switch {
+	case scene == "faults":
 		return []string{"flows", "sources/mqtt", "rules/alarms", "rules/temps", "sinks/orders", "sinks/archive", "sinks/dead", "tester", "trace/all-orders"}
-	case "many":
+	case scene == "many" && pictures:
 		return []string{"flows", "rules", "rules/plant-07-line", "sinks", "sinks/readings"}
-	default:
+	case scene == "many":
+		return []string{"flows", "rules", "sinks/readings"}
+	case pictures:
 		return []string{"flows", "sources/mqtt", "rules", "rules/temps", "sinks", "sinks/readings", "sinks/dead", "tester", "trace/temps"}
+	case scene == "empty":
+		return []string{"flows", "sources/mqtt", "sinks", "sinks/dead", "trace/temps"}
+	default:
+		return []string{"flows", "rules/temps", "sinks/readings", "tester", "trace/temps"}
 	}
+}
+
+type view struct {
+	width int64
+	theme string
+}
+
+// viewsOf are the widths and colours to look at: all of them with faults, elsewhere
+// some, or all for pictures.
+func viewsOf(scene string) []view {
+	if scene != "faults" && os.Getenv("SLUICE_SCREENSHOTS") == "" {
+		return []view{{1440, "light"}, {1024, "dark"}, {390, "dark"}}
+	}
+	return []view{{1440, "light"}, {1440, "dark"}, {1024, "light"}, {1024, "dark"}, {390, "light"}, {390, "dark"}}
 }
 
 type looker struct {
@@ -100,7 +121,7 @@ type looker struct {
 func (l looker) look(page, theme string, width int64) {
 	l.t.Helper()
 	do(l.ctx, l.t, chromedp.EmulateViewport(width, 900),
-		script(`(async () => { location.hash = '#/`+page+`'; document.documentElement.dataset.theme = '`+theme+`'; dispatchEvent(new Event('themechange'));
+		script(`(async () => { location.hash = '#/`+page+`'; dispatchEvent(new Event('hashchange')); document.documentElement.dataset.theme = '`+theme+`'; dispatchEvent(new Event('themechange'));
 			await new Promise((done) => setTimeout(done, 0)); // the address has changed
 			`+l.first(page)+`
 			document.querySelectorAll('.letter:first-child details').forEach((d) => d.open = true);

@@ -18,6 +18,7 @@ import (
 func serveConsole(ctx context.Context, out io.Writer, addr string, p *bridge.Pipeline) (stop func(), err error) {
 	c, err := console.New(console.Config{
 		Pipeline: p, Title: "quickstart",
+		Sources:   map[string]console.SourceConfig{"devices": {Subscriptions: []string{"#"}}}, // a broker gets everything
 		Authorize: func(*http.Request) error { return nil },
 	})
 	if err != nil {

@@ -157,7 +157,7 @@ function nodeElement(n, unfold) {
     update(s) {
       const [main, extra, why] = show(n, s);
       setText(value, main);
-      if (note) setText(note, n.slim && sign ? (level(n.kind, n.name) === 'ok' ? [main, extra] : [extra, main]).join(' · ') : extra);
+      if (note) setText(note, n.slim && sign ? slim(level(n.kind, n.name), main, extra) : extra);
       setAttr(el, 'title', [n.label ?? (n.kind === 'action' ? describeAction(n.action) : n.name), why ?? extra].filter(Boolean).join('\n'));
       if (!sign) return;
       const how = level(n.kind, n.name);
@@ -166,6 +166,9 @@ function nodeElement(n, unfold) {
     },
   };
 }
+
+// slim is the second line of a node that has no room for its figure in the first.
+const slim = (how, main, extra) => (how === 'ok' ? `${main} · ${extra}` : how === 'bad' || how === 'warn' ? `${extra} · ${main}` : extra);
 
 export const actionName = (a) => (a.dest ? `to ${a.dest}` : a.key ? `key ${a.key}` : a.data ? `data ${a.data}` : 'records');
 const second = (a) => [a.dest && a.key && `key ${a.key}`, (a.dest || a.key) && a.data && `data ${a.data}`, a.optional && 'optional'].filter(Boolean).join(' · ');

@@ -22,7 +22,7 @@ export function place(m, width, height) {
   const gap = Math.min(96, Math.max(34, width * (dense ? 0.042 : 0.062)));
   const sum = m.columns.reduce((n, c) => n + weight[c.kind], 0);
   const unit = (width - arcs - gap * (m.columns.length - 1)) / sum;
-  let x = 0, tallest = 0;
+  let x = 0, tallest = 160;
   for (const c of m.columns) {
     Object.assign(c, { x, w: unit * weight[c.kind] }, modeOf(c.nodes.length, height - head));
     x += c.w + gap;

@@ -35,7 +35,7 @@ export function deadLetters(info) {
   } });
   const letter = (l) => h('div', { class: 'letter' }, choose(l), h('details', {},
     h('summary', {}, h('time', {}, clock(l.time)), h('b', {}, l.sink), h('code', {}, l.topic), h('span', { class: 'error' }, l.error)),
-    h('p', { class: 'muted' }, [`rule ${l.rule}`, `${l.attempts} attempts before`, l.dest && `to ${l.dest}`, l.key.text && `key ${l.key.text}`].filter(Boolean).join(' · ')),
+    h('p', { class: 'muted' }, [`rule ${l.rule}`, `${l.attempts} attempt${l.attempts === '1' ? '' : 's'} before`, l.dest && `to ${l.dest}`, l.key.text && `key ${l.key.text}`].filter(Boolean).join(' · ')),
     h('h3', {}, 'Record'), blob(l.data, true), h('h3', {}, 'Message'), blob(l.payload, true)));
   const root = h('section', { class: 'dead', 'aria-label': 'Dead letters' }, h('div', { class: 'head' }, h('h2', {}, 'Dead letters'), hint, h('div', { class: 'actions' }, replay ?? '', remove)), list);
   return {

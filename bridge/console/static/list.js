@@ -13,8 +13,9 @@ export function parts(root, kind, chosen, figure, detail) {
   const none = h('p', { class: 'muted none', hidden: true }, `No ${kind} is called so.`);
   const aside = h('aside', { 'aria-label': plural[0].toUpperCase() + plural.slice(1) }, h('div', { class: 'find' }, search), list, none);
   const pane = h('section', { class: 'detail', 'aria-live': 'off' });
+  const title = h('h1', { class: 'unseen' }, plural[0].toUpperCase() + plural.slice(1)); // while no part tells its name
   root.classList.add('parts');
-  root.append(aside, pane);
+  root.append(title, aside, pane);
   let open = null, name = null;
 
   const filter = () => {
@@ -26,12 +27,13 @@ export function parts(root, kind, chosen, figure, detail) {
     const infos = store.topology[plural];
     const info = infos.find((i) => i.name === wanted) ?? (matchMedia('(max-width: 760px)').matches ? null : infos[0]);
     setAttr(root, 'data-open', info ? 'detail' : 'list');
+    title.hidden = Boolean(info);
     open?.close?.();
     open = null;
     name = info?.name ?? null;
     for (const [n, row] of rows) setAttr(row.link, 'aria-current', n === name ? 'true' : null);
     if (!info) {
-      pane.replaceChildren(h('h1', { class: 'unseen' }, plural[0].toUpperCase() + plural.slice(1)), h('p', { class: 'empty' }, infos.length ? `Choose a ${kind}.` : nothing[kind]));
+      pane.replaceChildren(h('p', { class: 'empty' }, infos.length ? `Choose a ${kind}.` : nothing[kind]));
       return;
     }
     const inner = h('div', { class: 'stack' });

@@ -5,7 +5,7 @@ import { changer, notify } from './list.js';
 import { json } from './sql.js';
 import { store } from './store.js';
 
-const most = 50; // messages shown
+const most = 50, opened = 3; // messages shown, and of those the first that are opened
 
 // kept is what the user asked for, so that looking at another section loses nothing.
 const kept = { rule: '', source: '', topic: '', clientid: '', address: '' };
@@ -26,7 +26,7 @@ export function trace(root, chosen) {
     let m = messages.get(e.id);
     if (!m && e.message) {
       seen++;
-      m = card(e);
+      m = card(e, seen <= opened);
       messages.set(e.id, m);
       list.prepend(m.root);
       empty.hidden = true;
@@ -79,10 +79,10 @@ async function read(reply, add) {
 }
 
 // card shows a message and what becomes of it.
-function card(e) {
+function card(e, open) {
   const m = e.message, verdict = h('span', { class: 'verdict' }, '…'), body = h('div', { class: 'events' });
   const who = [m.source, m.clientid && `client ${m.clientid}`, m.peername, m.username && `user ${m.username}`, `QoS ${m.qos}`, m.retain && 'retained', m.dup && 'sent again'].filter(Boolean).join(' · ');
-  const root = h('li', { 'data-id': e.id }, h('p', {}, h('time', {}, clock(e.time)), h('code', {}, m.topic || m.event), h('span', { class: 'muted' }, who), verdict), m.payload.size ? blob(m.payload) : '', body);
+  const root = h('li', { 'data-id': e.id }, h('details', { open }, h('summary', {}, h('time', {}, clock(e.time)), h('code', {}, m.topic || m.event), h('span', { class: 'muted' }, who), verdict), m.payload.size ? blob(m.payload) : '', body));
   const ends = [], records = new Map();
   let made = 0, failed = '', rules = 0;
   const judge = (settled) => {
@@ -111,14 +111,16 @@ function card(e) {
 }
 
 function ruleOf(r, records) {
-  const steps = (r.steps ?? []).filter((s) => s.name !== 'columns'), columns = (r.steps ?? []).find((s) => s.name === 'columns');
+  // What the record shows anyway is left out.
+  const all = r.steps ?? [], steps = all.filter((s) => s.name !== 'columns' && s.name !== 'action' && !(s.name === 'data' && s.text === '${.}'));
+  const columns = all.find((s) => s.name === 'columns'), rows = new Set(all.filter((s) => s.name === 'row').map((s) => s.result));
   return h('div', { class: 'ruled' },
     h('p', {}, 'rule ', h('a', { href: '#/rules/' + encodeURIComponent(r.rule) }, r.rule), h('span', { class: 'muted' }, ` took ${millis(r.duration_ns / 1e6)}`)),
     steps.length ? h('dl', { class: 'steps' }, steps.map(stepOf)) : '',
     r.error ? h('p', { class: 'error' }, r.error) : '',
     columns ? h('details', {}, h('summary', {}, 'The columns of the event'), h('pre', { class: 'code' }, json(columns.result))) : '',
     r.records.map((x) => {
-      const el = h('div', { class: 'record' }, h('p', {}, '→ ', h('b', {}, x.sink ?? 'the sink'), h('span', { class: 'muted' }, [x.dest && ` to ${x.dest}`, x.key.text && ` key ${x.key.text}`, x.optional && ' optional'].filter(Boolean).join(','))), blob(x.data));
+      const el = h('div', { class: 'record' }, h('p', {}, '→ ', h('b', {}, x.sink ?? 'the sink'), h('span', { class: 'muted' }, [x.dest && ` to ${x.dest}`, x.key.text && ` key ${x.key.text}`, x.optional && ' optional', rows.has(x.data.text) && ' the row as it is'].filter(Boolean).join(','))), rows.has(x.data.text) ? '' : blob(x.data));
       records.set(x.record, el);
       return el;
     }),
