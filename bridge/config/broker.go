@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/source/broker"
+	"github.com/sluiceio/sluice/source/broker/boltstore"
 )
 
 // brokerSource is an MQTT broker in the process. The events are those that the
@@ -18,6 +19,7 @@ type brokerSource struct {
 	Listeners     []listener   `yaml:"listeners" doc:"Where to accept connections. Default mqtt://127.0.0.1:1883."`
 	UsersFile     string       `yaml:"users_file" doc:"Users with hashes of their passwords, as mosquitto_passwd or htpasswd -B writes it. Default: everybody is let in."`
 	ACLFile       string       `yaml:"acl_file" doc:"Who may publish and subscribe to what, in Mosquitto's format. Default: everybody everything."`
+	SessionFile   string       `yaml:"session_file" doc:"File that keeps sessions and retained messages when the bridge restarts. Default: they are gone then."`
 	EarlyAck      bool         `yaml:"early_ack" doc:"Acknowledge messages before they are stored: faster for some publishers, and a crash loses messages. Default false."`
 	QueueBytes    Size         `yaml:"queue_bytes" doc:"Payloads that wait in memory before clients do. Default 64MB."`
 	QueueMessages Count        `yaml:"queue_messages" doc:"Messages that wait in memory before clients do. Default 10000."`
@@ -51,8 +53,9 @@ type brokerLimits struct {
 	PacketBytes        Size     `yaml:"packet_bytes" doc:"Size of a packet. Default 1MB."`
 	ReceiveMaximum     Count    `yaml:"receive_maximum" doc:"Unacknowledged messages of a client. Default 1024."`
 	SessionExpiry      Duration `yaml:"session_expiry" doc:"Longest time that the session of an absent client is kept. Default 24h."`
-	SubscriberQueue    Count    `yaml:"subscriber_queue" doc:"Messages that wait to be written to a subscriber. Default 512."`
-	SubscriberInflight Count    `yaml:"subscriber_inflight" doc:"Messages that wait for a subscriber's acknowledgement. Default 8192."`
+	SubscriberQueue    Count    `yaml:"subscriber_queue" doc:"Messages that wait to be written to a subscriber. Default 1000."`
+	SubscriberInflight Count    `yaml:"subscriber_inflight" doc:"QoS 1 and 2 messages that wait to be written to a subscriber or for its acknowledgement. Default 8192."`
+	TopicAliases       Count    `yaml:"topic_aliases" doc:"Topic aliases that a client with MQTT 5 may set. Default 32."`
 	WriteTimeout       Duration `yaml:"write_timeout" doc:"Of a write to a client. Default 30s."`
 }
 
@@ -65,7 +68,7 @@ func (b *brokerSource) config(c Context) (broker.Config, error) {
 			ConnectTimeout: time.Duration(l.ConnectTimeout), Clients: int(l.Clients), ClientsPerHost: int(l.ClientsPerHost),
 			MessageRate: l.MessageRate, PacketBytes: int(l.PacketBytes), ReceiveMaximum: int(l.ReceiveMaximum),
 			SessionExpiry: time.Duration(l.SessionExpiry), SubscriberQueue: int(l.SubscriberQueue),
-			SubscriberInflight: int(l.SubscriberInflight), WriteTimeout: time.Duration(l.WriteTimeout),
+			SubscriberInflight: int(l.SubscriberInflight), TopicAliases: int(l.TopicAliases), WriteTimeout: time.Duration(l.WriteTimeout),
 		},
 	}
 	var errs []error
@@ -143,5 +146,17 @@ func (b *brokerSource) Source(c Context) (bridge.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return broker.New(cfg)
+	if b.SessionFile == "" {
+		return broker.New(cfg)
+	}
+	store, err := boltstore.Open(b.SessionFile)
+	if err != nil {
+		return nil, fmt.Errorf("session_file: %w", err)
+	}
+	cfg.Store = store
+	s, err := broker.New(cfg)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return s, nil
 }

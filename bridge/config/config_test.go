@@ -165,7 +165,7 @@ var breaks = []struct {
 	{"size beyond", "25KB", "25MB", []string{`21:22: sinks.kinesis.aggregate_bytes: 26214400 is not between 1024 and 1048576`}},
 	{"ordering", "relaxed", "loose", []string{`22:15: sinks.kinesis.ordering: "loose" is none of relaxed, strict`}},
 	{"slots", "ordering: relaxed", "slots: 3", []string{`22:12: sinks.kinesis.slots: 3 is not a power of two`}},
-	{"queue key", "inflight_window: 8", "inflight: 8", []string{`25:7: sinks.kinesis.resource_opts.inflight: unknown key`}},
+	{"queue key", "inflight_window: 8", "inflight: 8", []string{`25:7: sinks.kinesis.resource_opts.inflight: unknown key; did you mean "inflight_window"?`}},
 	{"window", "inflight_window: 8", "inflight_window: many", []string{`25:24: sinks.kinesis.resource_opts.inflight_window: "many" is not a whole number from 0 on`}},
 	{"ttl", "request_ttl: infinity", "request_ttl: 0", []string{`26:20: sinks.kinesis.resource_opts.request_ttl: nothing lives for no time; write infinity for no limit`}},
 	{"on full", "drop_oldest", "drop", []string{`32:30: sinks.dead.resource_opts.on_full: "drop" is none of block, drop_newest, drop_oldest`}},

@@ -42,8 +42,11 @@ func coverage() []covered {
 			"Credentials": goOnly, "Dial": goOnly, "WebSocketURL": goOnly, "Logger": runtime,
 			"DisableFastPath": "for comparison only",
 		}},
-		{"sources.broker", func() any { return new(brokerSource) }, func(o any) (any, error) { return o.(*brokerSource).config(all) }, map[string]string{
-			"Logger": runtime,
+		{"sources.broker", func() any { return new(brokerSource) }, func(o any) (any, error) {
+			cfg, err := o.(*brokerSource).config(all)
+			return []any{cfg, struct{ SessionFile string }{o.(*brokerSource).SessionFile}}, err
+		}, map[string]string{
+			"Logger": runtime, "Store": "opened of session_file with the source", "ReadPublished": "for programs that publish by Go",
 		}},
 		{"sinks.file", func() any { return new(fileSink) }, func(o any) (any, error) { return o.(*fileSink).config(), nil }, map[string]string{
 			"Writer": goOnly,

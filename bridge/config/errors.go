@@ -82,13 +82,21 @@ func (p *problems) err(values map[string]string) error {
 
 // didYouMean returns a hint at the name that is meant, or nothing.
 func didYouMean(name string, known []string) string {
+	if strings.Contains(name, "://") { // YAML takes [mqtt://host:1883] for a mapping
+		return "; put the URL in quotes"
+	}
 	best, least := "", min(3, len(name))
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least {
 			best, least = k, d
 		}
 	}
-	if best == "" {
+	for _, k := range known {
+		if best == "" && (strings.HasPrefix(k, name+"_") || strings.HasSuffix(k, "_"+name)) {
+			best = k // such as stream for stream_name
+		}
+	}
+	if best == "" || name == "" {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)

@@ -263,6 +263,9 @@ func TestSpoiltLines(t *testing.T) {
 	page, err := os.ReadFile("../../docs/configuration.md")
 	require.NoError(t, err)
 	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+		if !strings.Contains(block[1], "sinks:") {
+			continue // a comment for editors
+		}
 		lines := strings.Split(strings.TrimSuffix(block[1], "\n"), "\n")
 		for i, line := range lines {
 			key := regexp.MustCompile(`^[ -]*([a-z_]+):`).FindStringSubmatchIndex(line)
