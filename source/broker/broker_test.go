@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long a test waits for what must happen. No test asserts a
 // shorter time.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

@@ -124,7 +124,11 @@ func (c *conn) writeBy() time.Time {
 // second: somebody waits for the connection's end.
 func (c *conn) hurry() {
 	c.hurried.Store(true)
-	_ = c.SetWriteDeadline(c.writeBy())
+	inner := c.Conn
+	if ws, ok := inner.(*wsConn); ok {
+		inner = ws.NetConn() // its own deadline is not for concurrent use
+	}
+	_ = inner.SetWriteDeadline(c.writeBy())
 }
 
 // Close closes the connection once.

@@ -173,7 +173,7 @@ func TestRulesSelectTheSource(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, p.Run(t.Context()))
 	require.Len(t, sink.Records(), 1)
-	require.Equal(t, "of two", string(sink.Records()[0].Data))
+	require.Equal(t, "of two", sink.Records()[0].Data)
 }
 
 func TestConfig(t *testing.T) {

@@ -100,11 +100,10 @@ func (s *Source) Read(ctx context.Context, dst []bridge.Message) (int, error) {
 	s.begin.Do(func() { go s.scan() })
 	n := 0
 	for n < len(dst) {
-		there, err := s.ahead(ctx, n == 0)
-		if err != nil && n == 0 {
-			return 0, err
-		}
-		if err != nil || !there {
+		if there, err := s.ahead(ctx, n == 0); !there {
+			if n == 0 {
+				return 0, err
+			}
 			break // the next Read returns the error
 		}
 		if wait := s.wait(); wait > 0 {
