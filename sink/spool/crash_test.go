@@ -24,11 +24,19 @@ const childDir = "SPOOL_TEST_CHILD_DIR"
 
 func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
+func killed(dir string) spool.Config {
+	return spool.Config{Dir: dir, MaxBytes: 16 << 20, MemoryBytes: 50_000, Logger: quiet()}
+}
+
 // appendForever appends and tells, after each batch, how far it has come; it
 // also reads and settles the even batches, and tells that before it settles. It
 // ends by being killed.
 func appendForever(dir string) {
-	buf, err := spool.Open(spool.Config{Dir: dir, MaxBytes: 16 << 20})
+	cfg := killed(dir)
+	if os.Getenv(childDir+"_VOLATILE") != "" {
+		cfg.Mode = spool.Volatile
+	}
+	buf, err := spool.Open(cfg)
 	if err != nil {
 		panic(err)
 	}
@@ -68,7 +76,7 @@ func TestKill(t *testing.T) {
 	appended := 0
 	for round := range 4 {
 		appended = killChild(t, dir, appended, 400*(round+1), settling)
-		buf := open(t, spool.Config{Dir: dir, MaxBytes: 16 << 20})
+		buf := open(t, killed(dir))
 		last := -1
 		there := make(map[int]bool)
 		for _, m := range takeAll(t, buf.Source()) {
@@ -87,6 +95,41 @@ func TestKill(t *testing.T) {
 		require.Zero(t, s.DamagedFiles+s.DamagedRecords)
 		require.NoError(t, buf.Close())
 	}
+}
+
+// TestKillVolatile kills a process whose buffer is in memory first. No more than
+// fits there is lost.
+func TestKillVolatile(t *testing.T) {
+	t.Setenv(childDir+"_VOLATILE", "1")
+	dir := t.TempDir()
+	settling := make(map[int]bool)
+	appended, lost := 0, make(map[int]bool)
+	for round := range 3 {
+		appended = killChild(t, dir, appended, 2000, settling)
+		cfg := killed(dir)
+		cfg.Mode = spool.Volatile
+		buf := open(t, cfg)
+		last, there := -1, make(map[int]bool)
+		for _, m := range takeAll(t, buf.Source()) {
+			n := number(t, &m)
+			require.True(t, n > last || there[n], "order")
+			last = max(last, n)
+			there[n] = true
+		}
+		bytes := 0
+		for n := range appended {
+			if !there[n] && !settling[n] && !lost[n] {
+				lost[n] = true
+				bytes += len(records(n, n+1).Records[0].Data)
+			}
+		}
+		require.Less(t, bytes, int(cfg.MemoryBytes), "round %d", round)
+		require.NotEmpty(t, there)
+		s := buf.Stats()
+		require.Zero(t, s.DamagedFiles+s.DamagedRecords)
+		require.NoError(t, buf.Close())
+	}
+	require.NotEmpty(t, lost, "something was in memory")
 }
 
 // killChild lets a process append n records or more and returns how many it said

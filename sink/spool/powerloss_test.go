@@ -29,7 +29,7 @@ func TestPowerLoss(t *testing.T) {
 		require.Len(t, files, 1)
 		after, err := os.ReadFile(files[0])
 		require.NoError(t, err)
-		for range 3 {
+		for range 2 {
 			if before == nil {
 				break
 			}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,14 +50,14 @@ func (b *Buffer) compact() {
 }
 
 // sparse returns the first segments in a row that have been read and of which
-// half or more is settled, as many as make one. The lock is held.
+// half or more is settled, as many as make half of one. The lock is held.
 func (b *Buffer) sparse() (run []*segment) {
 	var size int64
 	for _, s := range b.segments {
 		good := s.sealed && !s.inMemory() && !s.damaged && s.unread == 0 && s.left*2 <= s.kept
 		if good {
 			size += int64(float64(s.size) * float64(s.left) / float64(s.kept))
-			good = size <= b.cfg.segmentBytes()
+			good = size <= b.cfg.segmentBytes()/2 // it is held in memory for a moment
 		}
 		switch {
 		case good:
@@ -87,6 +88,9 @@ func (b *Buffer) rewrite(run []*segment) error {
 			}
 			next = c.seq + uint64(c.count)
 			kept += uint64(c.count)
+			if !s.inMemory() {
+				c.data = bytes.Clone(c.data) // a part of a larger piece of memory
+			}
 			chunks = append(chunks, c)
 			return true
 		})
