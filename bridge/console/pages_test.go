@@ -95,12 +95,15 @@ func TestBrowserKeyboard(t *testing.T) {
 	until(ctx, t, node+`.startsWith('action:')`)
 	do(ctx, t, chromedp.KeyEvent(kb.ArrowRight))
 	until(ctx, t, node+`.startsWith('sink:')`)
-	do(ctx, t, chromedp.KeyEvent(kb.ArrowUp), chromedp.KeyEvent(kb.ArrowUp), chromedp.KeyEvent(kb.ArrowDown))
+	for _, key := range []string{kb.ArrowUp, kb.ArrowUp, kb.ArrowDown} {
+		do(ctx, t, chromedp.KeyEvent(key))
+	}
 	sink := text(ctx, t, node)
 	do(ctx, t, chromedp.KeyEvent(kb.Enter))
 	until(ctx, t, `location.hash === '#/sinks/`+sink[len("sink:"):]+`' && document.querySelector('.detail h1').innerText === '`+sink[len("sink:"):]+`'`)
 
-	do(ctx, t, chromedp.Navigate(p.url+"#/sinks/readings"), chromedp.WaitVisible(`.heat`), chromedp.Focus(`.heat`), chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.ArrowRight))
+	do(ctx, t, chromedp.Navigate(p.url+"#/sinks/readings"), chromedp.WaitVisible(`.heat`), chromedp.Focus(`.heat`), chromedp.KeyEvent(kb.ArrowRight))
+	do(ctx, t, chromedp.KeyEvent(kb.ArrowRight))
 	until(ctx, t, `document.querySelector('.heat').getAttribute('aria-label').includes('shardId-000000000001')`)
 	require.Empty(t, wrong())
 }

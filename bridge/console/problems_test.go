@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,4 +106,43 @@ func TestCountsAreGrouped(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
 		require.Equal(t, want, grouped(n))
 	}
+}
+
+// subscribed is a source whose subscriptions change.
+type subscribed struct {
+	bridgetest.Source
+	filters atomic.Pointer[[]string]
+}
+
+func (s *subscribed) Subscriptions() []string { return *s.filters.Load() }
+
+func TestSubscriptionsAreKeptUpToDate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		source := &subscribed{}
+		source.filters.Store(&[]string{"a/#"})
+		p := running(t, bridge.Config{
+			Sources: map[string]bridge.Source{"mqtt": source},
+			Sinks:   map[string]bridge.Sink{"out": bridge.SinkFunc(func(context.Context, *bridge.Batch) error { return nil })},
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		cfg := Config{Pipeline: p}
+		h := newHub(ctx, newSampler(cfg))
+		leave := h.join()
+		synctest.Wait()
+		first, _ := h.frame()
+		require.Contains(t, string(first.topology), "a/#")
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		same, _ := h.frame()
+		require.Equal(t, first.version, same.version)
+		source.filters.Store(&[]string{"b/#"})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		next, _ := h.frame()
+		require.Greater(t, next.version, first.version)
+		require.Contains(t, string(next.topology), "b/#")
+		leave()
+		stop()
+	})
 }
