@@ -21,10 +21,18 @@
 // Config.Events asks for, such as "$events/client/connected". Their topics and
 // columns are those of EMQX.
 //
+// # Subscribers
+//
+// Ordinary subscribers get messages in the order they were published, within their
+// receive maximum, and after a reconnect what they have missed. Sessions and
+// retained messages are in memory; with Config.Store they outlive the process.
+// Source.Publish publishes without a connection.
+//
 // # What it is built on
 //
-// Connections, sessions, subscriptions and retained messages are those of
-// github.com/mochi-mqtt/server. The way in, from a PUBLISH packet to its
-// acknowledgement, is this package's own, because acknowledgements must wait for
-// settlement and keep their order; so is the receive window of subscribers.
+// Connections and the coding of packets are those of
+// github.com/mochi-mqtt/server. What packets mean is this package's own: the way in,
+// from a PUBLISH packet to its acknowledgement, because acknowledgements must wait
+// for settlement and keep their order; sessions, subscriptions and the way out,
+// because the server loses and reorders messages there.
 package broker
