@@ -204,7 +204,7 @@ func (h *torture) publish(n int) {
 
 // trouble makes one thing go wrong, or changes one.
 func (h *torture) trouble() {
-	switch n := h.rng.IntN(26); {
+	switch n := h.rng.IntN(28); {
 	case n < 2:
 		h.kill()
 	case n < 3:
@@ -224,14 +224,17 @@ func (h *torture) trouble() {
 		h.setFaults(kinesistest.Plan{})
 	case n < 20:
 		h.changeRule()
-	case n < 21:
-		h.event("swap")
-		h.do("swap", ruleText{})
-	case n < 22:
+	case n < 23:
+		for range 1 + h.rng.IntN(3) {
+			h.event("swap")
+			h.do("swap", ruleText{})
+			h.publish(h.rng.IntN(200))
+		}
+	case n < 24:
 		h.switchSink()
-	case n < 26 && h.disk != nil:
+	case n < 28 && h.disk != nil:
 		h.event("full disk")
-		if h.disk.fill(h.T); n < 24 {
+		if h.disk.fill(h.T); n < 26 {
 			h.disk.free(h.T)
 		}
 	}
