@@ -11,6 +11,18 @@ import (
 
 const self = "github.com/sluiceio/sluice"
 
+// otelAPI is OpenTelemetry's API.
+var otelAPI = []string{
+	"github.com/cespare/xxhash/v2",
+	"github.com/go-logr/logr",
+	"github.com/go-logr/stdr",
+	"go.opentelemetry.io/auto/sdk",
+	"go.opentelemetry.io/otel",
+	"go.opentelemetry.io/otel/log",
+	"go.opentelemetry.io/otel/metric",
+	"go.opentelemetry.io/otel/trace",
+}
+
 // What importing a package links beside the standard library, by module. A new
 // module here is a new dependency of every user of the package.
 var modulesOf = map[string][]string{
@@ -36,6 +48,8 @@ var modulesOf = map[string][]string{
 		"golang.org/x/crypto",
 		"golang.org/x/sys",
 	},
+	"bridge/metrics": otelAPI, // no SDK and no exporter
+	"bridge/tracing": otelAPI,
 	"source/mqtt": {
 		"github.com/eclipse/paho.golang",
 		"github.com/gorilla/websocket",
