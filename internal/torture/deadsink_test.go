@@ -30,9 +30,11 @@ func TestOneDeadSinkOfTwo(t *testing.T) {
 		},
 		"fails":          func(context.Context, *bridge.Batch) error { return errors.New("connection refused") },
 		"is unavailable": func(context.Context, *bridge.Batch) error { return bridge.Unavailable(errors.New("no such stream")) },
-		"throttles":      func(context.Context, *bridge.Batch) error { return bridge.Throttled(errors.New("slow down"), time.Hour) },
-		"refuses":        func(context.Context, *bridge.Batch) error { return bridge.Permanent(errors.New("too large")) },
-		"panics":         func(context.Context, *bridge.Batch) error { panic("a bug") },
+		"throttles": func(context.Context, *bridge.Batch) error {
+			return bridge.Throttled(errors.New("slow down"), time.Hour)
+		},
+		"refuses": func(context.Context, *bridge.Batch) error { return bridge.Permanent(errors.New("too large")) },
+		"panics":  func(context.Context, *bridge.Batch) error { panic("a bug") },
 		"is slow": func(ctx context.Context, _ *bridge.Batch) error {
 			select {
 			case <-time.After(time.Minute):
