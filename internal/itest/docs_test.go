@@ -92,17 +92,18 @@ func blocks(t *testing.T) (list []block) {
 // plain are the blocks that are no code, by their first lines, with what keeps
 // them true: a test, or why there is none.
 var plain = map[string]func(*testing.T, block){
-	"device ── PUBLISH ──► source ──► rules (SQL, templates) ──► queue with lanes ──► Kinesis":    drawing,
-	"device ── PUBLISH ──► source            source/mqtt, source/broker, your own":                drawing,
-	"examples, integration tests ──► everything":                                                  drawing, // depgraph_test.go
-	"messages per aggregate = messages per second / slots × BatchTime":                            drawing, // a formula
-	"matched = success + failed + dropped + inflight + queuing":                                   drawing, // of bridge.SinkStats
-	"20:11:03.514 #1 message from plant, t/1, QoS 1, 14 bytes: {\"temp\": 21.5}":                  drawing, // TestRun of the example
-	"$ go run ./examples/quickstart":                                                              quickstartOutput,
-	`device-${clientid}                                → device-dev-1`:                            renderings,
-	"go run ./examples/mqtt2kinesis -mqtt mqtts://broker.example.com:8883 -client-id bridge-1 \\": commands,
-	"make test     # everything; installs the real parts that the tests use":                      commands,
+	"device ── PUBLISH ──► source ──► rules (SQL, templates) ──► queue with lanes ──► Kinesis": drawing,
+	"device ── PUBLISH ──► source            source/mqtt, source/broker, your own":             drawing,
+	"examples, integration tests ──► everything":                                               drawing, // depgraph_test.go
+	"messages per aggregate = messages per second / slots × BatchTime":                         drawing, // a formula
+	"matched = success + failed + dropped + inflight + queuing":                                drawing, // of bridge.SinkStats
+	"20:11:03.514 #1 message from plant, t/1, QoS 1, 14 bytes: {\"temp\": 21.5}":               drawing, // TestRun of the example
+	"$ go run ./examples/quickstart":                                                           quickstartOutput,
+	`device-${clientid}                                → device-dev-1`:                         renderings,
 }
+
+// commandLine is what a block of commands begins with.
+var commandLine = regexp.MustCompile(`^([A-Z_]+=\S+ )*(go|make|docker|mqtt2kinesis) `)
 
 func drawing(*testing.T, block) {}
 
@@ -127,6 +128,9 @@ func TestDocumentedBlocks(t *testing.T) {
 				continue
 			}
 			check := plain[b.first()]
+			if check == nil && commandLine.MatchString(b.first()) {
+				check = commands
+			}
 			require.NotNil(t, check, "%s: say in plain what keeps %q true", b, b.first())
 			check(t, b)
 		default:
@@ -270,29 +274,37 @@ func TestDocumentedCosts(t *testing.T) {
 	}
 }
 
-// fragment is what a block of Go needs around it to compile.
-type fragment struct{ before, after string }
+// surrounding declares what the blocks of Go take for granted.
+const surrounding = `
+var (
+	acl       *broker.ACL
+	actions   []rule.Action
+	buf       []byte
+	ctx       context.Context
+	devices   bridge.Source
+	mux       *http.ServeMux
+	p         *bridge.Pipeline
+	session   func(*http.Request) (struct{ Operator bool }, error)
+	sql       string
+	src       *broker.Source
+	store     broker.Store
+	temps     bridge.Rule
+	tlsConfig *tls.Config
+	users     *broker.Users
+)
+`
 
-// fragments are the surroundings of those blocks that have any, by first line.
+// fragment is what one block needs around it to compile beside that.
+type fragment struct{ declarations, before, after string }
+
+// fragments are those of the blocks that need any, by first line.
 var fragments = map[string]fragment{
-	"source, err := mqtt.New(mqtt.Config{": {before: "var ctx context.Context"},
-	`err := src.SetSubscriptions(ctx, []mqtt.Subscription{{Filter: "sensors/#", QoS: 1}})`: {
-		before: "var ctx context.Context; var src *mqtt.Source",
-	},
-	"src, err := broker.New(broker.Config{": {
-		before: "var users *broker.Users; var acl *broker.ACL; var tlsConfig *tls.Config",
-	},
 	`buffer, err := spool.Open(spool.Config{Dir: "/var/lib/bridge/kinesis", MaxBytes: 20 << 30})`: {
-		before: "var devices bridge.Source; var temps bridge.Rule; var kinesis bridge.Sink",
+		declarations: "var kinesis bridge.Sink",
 	},
-	"c, err := console.New(console.Config{Pipeline: p})": {before: "var p *bridge.Pipeline; var mux *http.ServeMux"},
-	"console.Config{": {before: "var p *bridge.Pipeline; var sql string; var actions []rule.Action"},
-	"Authorize: func(r *http.Request) error {": {
-		before: "type user struct{ Operator bool }; var session func(*http.Request) (user, error)\n_ = console.Config{", after: "}",
-	},
-	"tmpl, err := template.Compile(`{\"id\":\"${clientid}\",\"t\":${payload.temp}}`)": {before: "var buf []byte"},
+	"Authorize: func(r *http.Request) error {": {before: "_ = console.Config{\n", after: "}\n"},
 	`shout := rule.Func1("shout", func(_ *rule.Call, s string) (any, error) { return strings.ToUpper(s) + "!", nil })`: {
-		before: "type logSink struct{ config.SinkDefinition }",
+		declarations: "type logSink struct{ config.SinkDefinition }",
 	},
 }
 
@@ -323,7 +335,7 @@ func TestDocumentedGo(t *testing.T) {
 // imported are the packages that blocks may use, by name.
 var imported = map[string]string{
 	"bridge": "bridge", "config": "bridge/config", "console": "bridge/console", "metrics": "bridge/metrics", "rule": "rule",
-	"template": "template", "mqtt": "source/mqtt", "broker": "source/broker", "replay": "source/replay", "kinesis": "sink/kinesis",
+	"template": "template", "mqtt": "source/mqtt", "broker": "source/broker", "boltstore": "source/broker/boltstore", "firehose": "sink/firehose", "tracing": "bridge/tracing", "sparkplug": "rule/sparkplug", "sink": "sink", "replay": "source/replay", "kinesis": "sink/kinesis",
 	"spool": "sink/spool", "file": "sink/file", "republish": "sink/republish", "httpsink": "sink/http",
 }
 
@@ -332,18 +344,24 @@ func wrapped(t *testing.T, b block) string {
 	t.Helper()
 	f := fragments[b.first()]
 	text := regexp.MustCompile(`(?m)^\.\.\.$`).ReplaceAllString(b.text, "")
+	around := surrounding + f.declarations
+	if b.page == "docs/mqtt.md" { // where src is another one
+		around = strings.Replace(around, "*broker.Source", "*mqtt.Source", 1)
+	}
+	head := header(text+f.before+around) + around
 	if regexp.MustCompile(`(?m)^(type|func) `).MatchString(text) {
-		return header(text+f.before) + fmt.Sprintf("%s\n//line %s:%d\n%s", f.before, b.page, b.line, text)
+		return fmt.Sprintf("%s\n//line %s:%d\n%s", head, b.page, b.line, text)
 	}
 	text = regexp.MustCompile(`(?m)^([a-z]+\.[A-Z]\w*\{)$`).ReplaceAllString(text, "_ = $1")
-	return header(text+f.before) + fmt.Sprintf("func _() {\n%s\n//line %s:%d\n%s%s\n%s}\n", f.before, b.page, b.line, text, f.after, uses(t, f.before+"\n"+text+f.after))
+	return fmt.Sprintf("%s\nfunc _() {\n%s//line %s:%d\n%s%s%s}\n", head, f.before, b.page, b.line, text, f.after, uses(t, f.before+text+f.after))
 }
 
+// header declares the package and imports what text uses.
 func header(text string) string {
 	var b strings.Builder
 	b.WriteString("package snippet\n")
 	for _, std := range []string{"context", "errors", "fmt", "net/http", "crypto/tls", "strings", "time", "log/slog", "os"} {
-		if regexp.MustCompile(`\b` + std[strings.LastIndex(std, "/")+1:] + `\.`).MatchString(text) {
+		if regexp.MustCompile(`\b` + std[strings.LastIndex(std, "/")+1:] + `\.[A-Z]`).MatchString(text) {
 			fmt.Fprintf(&b, "import %q\n", std)
 		}
 	}
