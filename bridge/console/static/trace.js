@@ -129,7 +129,9 @@ function ruleOf(r, records) {
 
 const refused = (s) => (s.name === 'WHERE' || s.name === 'INCASE') && s.result !== 'true';
 
-const stepOf = (s) => h('div', { class: refused(s) ? 'no' : null }, h('dt', {}, s.name), h('dd', {}, s.text ? h('code', {}, s.text) : '', s.text ? h('span', { class: 'muted' }, ' → ') : '', h('code', { class: 'result' }, json(s.result))));
+const looksLikeJSON = /^([[{"]|(-?\d[\d.eE+-]*|true|false|null)$)/;
+
+const stepOf = (s) => h('div', { class: refused(s) ? 'no' : null }, h('dt', {}, s.name), h('dd', {}, s.text ? h('code', {}, s.text) : '', s.text ? h('span', { class: 'muted' }, ' → ') : '', h('code', { class: 'result' }, looksLikeJSON.test(s.result) ? json(s.result) : s.result)));
 
 function writeOf(w) {
   const words = w.fallback ? `goes on to ${w.fallback}` : `write ${w.attempt || ''} to ${w.sink} took ${millis((w.duration_ns ?? 0) / 1e6)}` + (w.wait_ns ? ` after ${millis(w.wait_ns / 1e6)} in the queue` : '');
