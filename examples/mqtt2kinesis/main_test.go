@@ -239,7 +239,7 @@ func TestTraceMistakes(t *testing.T) {
 	require.Contains(t, stderr, "not started")
 	code, _, stderr = execute(t, "health", "-listen", s.addr)
 	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "pipeline:not started")
+	require.Contains(t, stderr, "pipeline: not started")
 	_, err = traceFilter(url.Values{"rate": {"x"}, "topic": {"a/#/b"}})
 	require.ErrorContains(t, err, `-rate: "x" is not a number`)
 	require.ErrorContains(t, err, "Topic")

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,6 +77,13 @@ func ask(ctx context.Context, addr, path string) (io.ReadCloser, error) {
 	var why any
 	if json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(&why) != nil {
 		why = "is it the status of a bridge? it says " + answer.Status
+	}
+	if reasons, ok := why.(map[string]any); ok {
+		var list []string
+		for _, part := range slices.Sorted(maps.Keys(reasons)) {
+			list = append(list, fmt.Sprintf("%s: %v", part, reasons[part]))
+		}
+		why = strings.Join(list, "; ")
 	}
 	err = fmt.Errorf("%s: %v", addr, why)
 	if answer.StatusCode == http.StatusBadRequest {
