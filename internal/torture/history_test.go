@@ -155,7 +155,11 @@ func (h *history) missing(m *message, dues map[string]*due) (problems []string) 
 // mayBe tells whether the record may have become the dead letter, or none if l is
 // nil. What is best effort gives way when a queue is full.
 func (d *due) mayBe(l *letter) bool {
-	return d.dead() == (l != nil) || l != nil && d.optional && l.Attrs.Error == bridge.ErrQueueFull.Error()
+	return d.dead() == (l != nil) || l != nil && d.gaveWay(l)
+}
+
+func (d *due) gaveWay(l *letter) bool {
+	return d.optional && l.Attrs.Error == bridge.ErrQueueFull.Error()
 }
 
 // letter is a dead letter as the file sink writes it.
@@ -181,7 +185,8 @@ func (l *letter) check(d *due, payloads bool) (problems []string) {
 	same("rule", l.Attrs.Rule, d.rule)
 	same("topic of the record", l.Topic, d.message.topic)
 	same("rule of the record", l.Rule, d.rule)
-	if !slices.Contains([]string{first, last}, l.Attrs.Sink) || d.dead() && (l.Attrs.Attempts == "0" || !strings.Contains(l.Attrs.Error, "key")) {
+	refused := l.Attrs.Attempts != "0" && strings.Contains(l.Attrs.Error, "key")
+	if !slices.Contains([]string{first, last}, l.Attrs.Sink) || !refused && !d.gaveWay(l) {
 		problems = append(problems, fmt.Sprintf("dead letter %s: %+v", l.Data, l.Attrs))
 	}
 	if payload, ok := l.Attrs.Payload.(map[string]any); payloads && (!ok || payload["seq"] != float64(d.message.seq)) {
