@@ -3,8 +3,6 @@ package itest
 import (
 	"context"
 	"log/slog"
-	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -61,42 +59,5 @@ func TestEmbeddedBrokerWithMQTTJS(t *testing.T) {
 			require.NoError(t, err, "%s, version %s: %s", url, version, out)
 			require.Equal(t, "ok", strings.TrimSpace(string(out)))
 		}
-	}
-}
-
-// TestEmbeddedBrokerWithPahoTesting runs the Eclipse Paho interoperability tests
-// (github.com/eclipse/paho.mqtt.testing) from SLUICE_PAHO_TESTING, the path of their
-// folder "interoperability". No package registry has them.
-func TestEmbeddedBrokerWithPahoTesting(t *testing.T) {
-	t.Parallel()
-	dir := os.Getenv("SLUICE_PAHO_TESTING")
-	if dir == "" {
-		t.Skip("set SLUICE_PAHO_TESTING to the folder interoperability of github.com/eclipse/paho.mqtt.testing")
-	}
-	python := program(t, "python3")
-	for module, without := range map[string][]string{
-		"client_test": nil,
-		// These demand what a broker need not do: to send topic aliases, to
-		// shorten every client's keep-alive to 60 s, to say 0x80 where "not
-		// authorized" fits, and to acknowledge nothing of a flood before it
-		// ends the connection.
-		"client_test5": {"test_server_topic_alias", "test_server_keep_alive", "test_subscribe_failure", "test_flow_control2"},
-	} {
-		tcp, _ := openEmbedded(t, broker.Config{
-			Authorize: func(_ broker.Client, access broker.Access, topic string) bool {
-				return access != broker.Subscribe || topic != "test/nosubscribe"
-			},
-		})
-		host, port, err := net.SplitHostPort(strings.TrimPrefix(tcp, "mqtt://"))
-		require.NoError(t, err)
-		path, err := filepath.Abs(filepath.Join("testdata", "pahotesting.py"))
-		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
-		cmd := exec.CommandContext(ctx, python, append([]string{path, module, host, port}, without...)...)
-		cmd.Dir = dir
-		out, err := cmd.CombinedOutput()
-		cancel()
-		require.NoError(t, err, "%s:\n%s", module, out)
-		t.Logf("%s:\n%s", module, out)
 	}
 }
