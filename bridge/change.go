@@ -199,8 +199,10 @@ func (p *Pipeline) SetSink(ctx context.Context, name string, s Sink, cfg QueueCo
 		q := newQueue(name, s, cfg, p.env)
 		q.fallback = sinks[cfg.Fallback]
 		if old := sinks[name]; old != nil {
-			q.paused, q.turn = true, make(chan struct{})
 			q.disabled.Store(old.disabled.Load())
+		}
+		if before := p.predecessor(name); before != nil {
+			q.paused, q.turn = true, before.gone
 		}
 		sinks[name] = q
 		return nil
@@ -209,7 +211,8 @@ func (p *Pipeline) SetSink(ctx context.Context, name string, s Sink, cfg QueueCo
 
 // RemoveSink takes a sink out of service and returns when it has written what
 // was queued for it and is closed. Rules that still address it fail with an
-// exception.
+// exception. If ctx ends before, the rest goes on by itself, and a sink that is
+// added under that name waits for it.
 func (p *Pipeline) RemoveSink(ctx context.Context, name string) error {
 	return p.changeSinks(ctx, name, func(sinks map[string]*queue) error {
 		if sinks[name] == nil {
@@ -253,6 +256,9 @@ func (p *Pipeline) swapSink(name string, change func(map[string]*queue) error) (
 	}
 	old, fresh := t.sinks[name], sinks[name]
 	before := p.replace(&table{rules: t.rules, index: t.index, sinks: sinks})
+	if fresh != nil && fresh.turn != nil {
+		p.retiring.Go(fresh.begin)
+	}
 	if old == nil {
 		return nil, nil
 	}
@@ -262,8 +268,31 @@ func (p *Pipeline) swapSink(name string, change func(map[string]*queue) error) (
 	return done, nil
 }
 
-// retire closes a queue once nobody can add to it and it is empty, and lets its
-// successor begin.
+// predecessor returns the queue that one of that name must wait for: the one in
+// service, or the last that was removed and still has records. The caller holds
+// p.mu.
+func (p *Pipeline) predecessor(name string) *queue {
+	if q := p.table.Load().sinks[name]; q != nil {
+		return q
+	}
+	for _, q := range slices.Backward(p.leaving) {
+		if q.name == name {
+			return q
+		}
+	}
+	return nil
+}
+
+// begin lets a queue write whose predecessor is gone.
+func (q *queue) begin() {
+	<-q.turn
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.paused = false
+	q.wake()
+}
+
+// retire closes a queue once nobody can add to it and it is empty.
 func (p *Pipeline) retire(before *table, old, fresh *queue) error {
 	<-before.gone
 	if old.turn != nil {
@@ -281,13 +310,7 @@ func (p *Pipeline) retire(before *table, old, fresh *queue) error {
 	p.leaving = slices.DeleteFunc(p.leaving, func(q *queue) bool { return q == old })
 	p.lost += old.givenUp()
 	p.mu.Unlock()
-	if fresh != nil {
-		fresh.mu.Lock()
-		fresh.paused = false
-		close(fresh.turn)
-		fresh.wake()
-		fresh.mu.Unlock()
-	}
+	close(old.gone)
 	return err
 }
 

@@ -161,6 +161,44 @@ func TestReplacedTwice(t *testing.T) {
 	})
 }
 
+// TestAddedAgain removes a sink that hangs and adds one of that name before it has
+// written what it has: the new one must wait for it.
+func TestAddedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		src, second := new(bridgetest.Source), new(bridgetest.Sink)
+		first := &bridgetest.Sink{Before: func(context.Context, *bridge.Batch) error {
+			<-release
+			return nil
+		}}
+		p, err := bridge.New(bridge.Config{
+			Sources: map[string]bridge.Source{"mem": src},
+			Rules:   map[string]bridge.Rule{"all": keyed("#")},
+			Sinks:   map[string]bridge.Sink{"mem": first},
+			Logger:  quiet,
+		})
+		require.NoError(t, err)
+		done := make(chan error)
+		go func() { done <- p.Run(t.Context()) }()
+		src.Publish(message("k", 1))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, p.RemoveSink(ctx, "mem"), context.DeadlineExceeded)
+		require.NoError(t, p.SetSink(t.Context(), "mem", second, bridge.QueueConfig{}))
+		src.Publish(message("k", 2))
+		synctest.Wait()
+		require.Empty(t, second.Records(), "what was received before is not stored yet")
+		close(release)
+		synctest.Wait()
+		require.Len(t, first.Records(), 1)
+		require.Len(t, second.Records(), 1)
+		src.End()
+		require.NoError(t, <-done)
+	})
+}
+
 // TestDrainOfReplaced ends the pipeline while a sink that was replaced still has
 // records: they are waited for as long as all others, and so are their dead
 // letters.

@@ -225,37 +225,46 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (c QueueConfig) validate(sink string, hasSink func(string) bool) error {
+// Validate reports everything that is wrong with the options, each with the
+// field's name. Whether there is a sink named Fallback is for Config.Validate.
+func (c QueueConfig) Validate() error {
+	var errs []error
 	for _, f := range []struct {
 		name  string
 		value int
 	}{
+		{"BackoffMax", int(c.BackoffMax)},
+		{"BackoffMin", int(c.BackoffMin)},
 		{"BatchBytes", c.BatchBytes},
 		{"BatchSize", c.BatchSize},
 		{"InFlight", c.InFlight},
 		{"MaxBytes", c.MaxBytes},
 		{"MaxRecords", c.MaxRecords},
-		{"BackoffMin", int(c.BackoffMin)},
-		{"BackoffMax", int(c.BackoffMax)},
 		{"RecordTTL", int(c.RecordTTL)},
 		{"ResumeInterval", int(c.ResumeInterval)},
 	} {
 		if f.value < 0 {
-			return fmt.Errorf("%s: must not be negative", f.name)
+			errs = append(errs, fmt.Errorf("%s: must not be negative", f.name))
 		}
 	}
 	if c.BackoffMax > 0 && c.BackoffMin > c.BackoffMax {
-		return fmt.Errorf("BackoffMin: %v is above BackoffMax %v", c.BackoffMin, c.BackoffMax)
+		errs = append(errs, fmt.Errorf("BackoffMin: %v is above BackoffMax %v", c.BackoffMin, c.BackoffMax))
 	}
 	if c.OnFull > DropNewest {
-		return fmt.Errorf("OnFull: unknown policy %d", c.OnFull)
+		errs = append(errs, fmt.Errorf("OnFull: unknown policy %d", c.OnFull))
 	}
+	return errors.Join(errs...)
+}
+
+// validate is Validate for the sink of that name, "" for the options of all.
+func (c QueueConfig) validate(sink string, hasSink func(string) bool) error {
+	err := c.Validate()
 	switch {
 	case c.Fallback == "":
 	case c.Fallback == sink:
-		return errors.New("the Fallback of a sink cannot be itself")
+		err = errors.Join(err, errors.New("the Fallback of a sink cannot be itself"))
 	case !hasSink(c.Fallback):
-		return fmt.Errorf("there is no sink %q to be its Fallback", c.Fallback)
+		err = errors.Join(err, fmt.Errorf("there is no sink %q to be its Fallback", c.Fallback))
 	}
-	return nil
+	return err
 }

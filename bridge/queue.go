@@ -54,12 +54,13 @@ type queue struct {
 	alarmAt                time.Duration
 	alarmSet               bool
 
-	paused    bool          // until its predecessor has drained
-	turn      chan struct{} // closed when that is so; nil without a predecessor
-	successor *queue        // set once this queue takes nothing more
-	draining  bool          // do not wait for batches to fill
-	aborted   bool          // give up everything
-	closed    bool          // writers end
+	paused    bool            // until its predecessor has drained
+	turn      <-chan struct{} // the predecessor's gone; nil without one
+	gone      chan struct{}   // closed when this queue is, after it was replaced or removed
+	successor *queue          // set once this queue takes nothing more
+	draining  bool            // do not wait for batches to fill
+	aborted   bool            // give up everything
+	closed    bool            // writers end
 	done      sync.WaitGroup
 	empty     chan struct{} // closed when there is nothing left to do; nil if nobody waits
 }
@@ -70,6 +71,7 @@ func newQueue(name string, sink Sink, cfg QueueConfig, env *environment) *queue 
 		sink:   sink,
 		env:    env,
 		groups: make(map[uint64]*group),
+		gone:   make(chan struct{}),
 		health: Health{State: Connecting, Since: time.Now()},
 	}
 	if l, ok := sink.(Limiter); ok {

@@ -122,3 +122,10 @@ func TestLastWriteError(t *testing.T) {
 		require.NoError(t, <-done)
 	})
 }
+
+func TestQueueConfigValidate(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, bridge.QueueConfig{}.Validate())
+	err := bridge.QueueConfig{BatchSize: -1, BackoffMin: time.Minute, BackoffMax: time.Second, OnFull: 9, Fallback: "any"}.Validate()
+	require.EqualError(t, err, "BatchSize: must not be negative\nBackoffMin: 1m0s is above BackoffMax 1s\nOnFull: unknown policy 9")
+}
