@@ -46,6 +46,8 @@ func TestPanics(t *testing.T) {
 			Sinks: map[string]bridge.Sink{
 				"well": sink, "ill": bridge.SinkFunc(func(context.Context, *bridge.Batch) error { panic("bug in a sink") }),
 			},
+			// It panics every second or so, whatever the backoff's dice say.
+			Queues:  map[string]bridge.QueueConfig{"ill": {BackoffMax: time.Second}},
 			Workers: 1, DrainTimeout: time.Second, Logger: slog.New(slog.NewJSONHandler(&log, nil)),
 		})
 		require.NoError(t, err)
