@@ -21,11 +21,10 @@ import (
 // TestMosquittoHalfOpen lets connections go dead under load: they stay open, and
 // nothing comes through any more in either direction. The keep-alive notices.
 func TestMosquittoHalfOpen(t *testing.T) {
-	m := startMosquitto(t)
 	bothPaths(t, func(t *testing.T, disable bool) {
 		for qos := byte(1); qos <= 2; qos++ {
 			t.Run(fmt.Sprint("qos", qos), func(t *testing.T) {
-				t.Parallel()
+				m := startMosquitto(t) // of its own, as the topics are the same
 				proxy := newCutter(t, m.addr)
 				cfg := m.config()
 				cfg.Brokers = []string{"mqtt://" + proxy.ln.Addr().String()}
