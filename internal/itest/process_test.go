@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -163,13 +164,17 @@ func (o *output) await(t *testing.T, text string) string {
 
 var _ io.Writer = (*output)(nil)
 
-// freePort returns a TCP port of the loopback interface that nobody listens on.
+// freePort returns a TCP port of the loopback interface that nobody listens on. It
+// is not one of those that outgoing connections get, which could take it first.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	for {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			require.NoError(t, l.Close())
+			return port
+		}
+	}
 }
 
 // awaitPort waits until somebody accepts connections at addr.

@@ -65,12 +65,17 @@ func startMosquitto(t *testing.T, extra ...string) *mosquitto {
 	return m
 }
 
+// freeAddr returns an address that nobody listens on. Its port is not one of those
+// that outgoing connections get, which could take it before the broker does.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
+	for {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			require.NoError(t, ln.Close())
+			return addr
+		}
+	}
 }
 
 func (m *mosquitto) start() {
