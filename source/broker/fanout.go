@@ -137,13 +137,13 @@ func (s *Source) retain(p *publication) {
 	if len(p.Payload) == 0 {
 		if _, ok := r.byTop[p.TopicName]; ok {
 			delete(r.byTop, p.TopicName)
-			s.journal.change(retainedKeys+p.TopicName, nil)
+			s.journal.change(retainedKey(p.TopicName), nil)
 		}
 		return
 	}
 	r.put(p.TopicName, p)
 	if s.journal != nil {
-		s.journal.change(retainedKeys+p.TopicName, appendPublication(nil, p))
+		s.journal.change(retainedKey(p.TopicName), appendPublication(nil, p))
 	}
 }
 
@@ -181,7 +181,7 @@ func (s *Source) expireRetained(now time.Time) {
 	for name, p := range r.byTop {
 		if p.expired(now) {
 			delete(r.byTop, name)
-			s.journal.change(retainedKeys+name, nil)
+			s.journal.change(retainedKey(name), nil)
 		}
 	}
 }

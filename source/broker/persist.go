@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -20,12 +21,14 @@ import (
 //	session/<number>              storedSession as JSON
 //	in/<number>/<packet id>       a QoS 2 message that is settled and not released
 //	out/<number>/<message>        a message for the session's client
-//	retained/<topic>              a message
+//	retained/<topic>              a message, see retainedKey
 const (
 	sessionKeys  = "session/"
 	inKeys       = "in/"
 	outKeys      = "out/"
 	retainedKeys = "retained/"
+
+	longestKey = 1 << 10
 )
 
 type storedSession struct {
@@ -42,6 +45,18 @@ type storedSubscription struct {
 	Identifier        int    `json:"identifier,omitempty"`
 	NoLocal           bool   `json:"no_local,omitempty"`
 	RetainAsPublished bool   `json:"retain_as_published,omitempty"`
+}
+
+// retainedKey is where the retained message of a topic is stored. A topic may be
+// longer than what stores take as a key, such as 32 KiB in bbolt, and a message that
+// cannot be stored would hold up all others: then a digest stands for it, behind a
+// character that no topic has.
+func retainedKey(topic string) string {
+	if len(topic) <= longestKey-len(retainedKeys) {
+		return retainedKeys + topic
+	}
+	digest := sha256.Sum256([]byte(topic))
+	return retainedKeys + "#" + hex.EncodeToString(digest[:])
 }
 
 func (s *session) key() string            { return fmt.Sprintf("%s%016x", sessionKeys, s.number) }
@@ -238,10 +253,10 @@ func (s *Source) load() error {
 			byNumber[name] = have
 			return entryError(key, err)
 		}
-		if name, ok := strings.CutPrefix(key, retainedKeys); ok {
+		if strings.HasPrefix(key, retainedKeys) {
 			p, err := parsePublication(value)
 			if err == nil {
-				s.retained.put(name, p)
+				s.retained.put(p.TopicName, p)
 				s.publishes.Store(max(s.publishes.Load(), p.Created))
 			}
 			return entryError(key, err)

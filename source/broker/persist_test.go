@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -86,6 +87,39 @@ func TestAcknowledgedMeansStored(t *testing.T) {
 		}
 		sub.pong()
 	}
+}
+
+// TestLongTopics: topics may be longer than what a store takes as a key, and differ
+// in their last characters only.
+func TestLongTopics(t *testing.T) {
+	t.Parallel()
+	store := new(memoryStore)
+	src := open(t, broker.Config{Store: store})
+	drain(t, src)
+	pub := connectRaw(t, src, "pub", true)
+	long := strings.Repeat("long/", 13_000)
+	for i, topic := range []string{long + "a", long + "b", long + "c", long + "b"} {
+		payload := []byte(topic[len(long):])
+		if i == 3 {
+			payload = nil // takes b back
+		}
+		pub.send(&packets.Publish{Topic: topic, PacketID: uint16(i + 1), QoS: 1, Retain: true, Payload: payload, Properties: &packets.Properties{}})
+		pub.expectPuback(uint16(i+1), 0)
+	}
+	for key := range store.crash().entries {
+		require.LessOrEqual(t, len(key), 1<<10)
+	}
+
+	after := open(t, broker.Config{Store: store.crash()})
+	sub := connectRaw(t, after, "sub", true)
+	sub.send(&packets.Subscribe{PacketID: 1, Subscriptions: []packets.SubOptions{{Topic: "long/#", QoS: 1}}, Properties: &packets.Properties{}})
+	sub.expect(packets.SUBACK)
+	for _, want := range []string{"a", "c"} {
+		got := sub.expect(packets.PUBLISH).Content.(*packets.Publish)
+		require.Equal(t, long+want, got.Topic)
+		require.Equal(t, want, string(got.Payload))
+	}
+	sub.pong()
 }
 
 // TestSessionsOutliveTheProcess: subscriptions with their options, messages in all

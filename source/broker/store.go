@@ -13,7 +13,7 @@ import (
 // Store keeps sessions and retained messages beyond the life of the process.
 // Package boltstore has one in a file.
 //
-// Keys are text, values bytes; both are the broker's business. The methods are not
+// Keys are text of up to 1 KiB, values bytes; both are the broker's business. The methods are not
 // called concurrently.
 type Store interface {
 	// Load calls f with every entry, in the order of their keys. It is called
