@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -17,7 +18,7 @@ import (
 
 // runFlags bridges one broker into one stream by one rule.
 func (p *program) runFlags(ctx context.Context, args []string) error {
-	o, err := parse(args, p.lookup, p.stderr)
+	o, err := parse(args, p.lookup, p.stderr, p.overview)
 	if err != nil {
 		return usageError{err}
 	}
@@ -66,7 +67,9 @@ func (o *options) bridge(ctx context.Context, t *telemetry, log *slog.Logger) er
 		return err
 	}
 	if o.startTimeout > 0 {
-		if err := sink.Check(ctx); err != nil { // a mistake about the stream is told at once
+		if err := sink.Check(ctx); ctx.Err() != nil {
+			return nil
+		} else if err != nil { // a mistake about the stream is told at once
 			return err
 		}
 	}
@@ -86,6 +89,9 @@ func (o *options) bridge(ctx context.Context, t *telemetry, log *slog.Logger) er
 	})
 	stopped := showDrain(ctx, p, log)
 	err = p.Run(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) && !errors.Is(err, bridge.ErrDrainTimeout) {
+		err = nil // it was stopped before it had begun
+	}
 	stopped()
 	stop()
 	announced.Wait()

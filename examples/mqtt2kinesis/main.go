@@ -9,6 +9,7 @@
 //	mqtt2kinesis health                      ask a running bridge whether it is ready
 //	mqtt2kinesis schema                      print the JSON Schema of definitions
 //	mqtt2kinesis version
+//	mqtt2kinesis help                        list the commands; help check: the flags of one
 //
 // Without a command it bridges one broker into one stream by one rule, as its
 // flags say:
@@ -36,6 +37,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -62,16 +64,16 @@ func (e usageError) Unwrap() error { return e.error }
 
 // run executes a command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
-	commands := map[string]func(context.Context, []string) error{
-		"run": p.runDefinition, "check": p.checkDefinition, "test": p.testRule, "plan": p.plan,
-		"trace": p.trace, "health": p.health,
-		"import": p.importEMQX, "schema": p.schema, "version": p.version,
+	run := p.runFlags
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		c, ok := p.find(args[0])
+		if !ok {
+			fmt.Fprintf(p.stderr, "mqtt2kinesis: %v\n", p.unknown(args[0]))
+			return 2
+		}
+		run, args = c.run, args[1:]
 	}
-	command := p.runFlags
-	if len(args) > 0 && commands[args[0]] != nil {
-		command, args = commands[args[0]], args[1:]
-	}
-	err := command(ctx, args)
+	err := run(ctx, args)
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
@@ -108,11 +110,11 @@ func (p *program) parse(f *flag.FlagSet, args []string, wanted int) error {
 		usage()
 		return err
 	case err != nil:
-		return usageError{err}
+		return usageError{fmt.Errorf("%w; see mqtt2kinesis help %s", err, f.Name())}
 	case f.NArg() > wanted:
-		return usageError{fmt.Errorf("%q is one argument too many", f.Arg(wanted))}
+		return usageError{fmt.Errorf("%q is one argument too many; see mqtt2kinesis help %s", f.Arg(wanted), f.Name())}
 	case f.NArg() < wanted:
-		return usageError{errors.New("the file is missing; see mqtt2kinesis " + f.Name() + " -help")}
+		return usageError{fmt.Errorf("the file is missing; see mqtt2kinesis help %s", f.Name())}
 	}
 	return nil
 }

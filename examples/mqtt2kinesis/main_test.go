@@ -78,8 +78,8 @@ func TestCommands(t *testing.T) {
 		{"plan", 2, "", "-rate is missing"},
 		{"plan -help", 0, "", "usage: mqtt2kinesis plan"},
 		{"schema", 0, "$schema", ""},
-		{"check -config " + good, 0, "is right: 1 rules", ""},
-		{"check -connect -config " + good, 0, "is right", ""},
+		{"check -config " + good, 0, "is right; rules: r\n", ""},
+		{"check -connect -config " + good, 0, "all sinks can be reached", ""},
 		{"check -config " + bad, 2, "", `bad.yaml:1:21: sources.s.type: there is no source of type "mqt"; did you mean "mqtt"?`},
 		{"check -config " + bad, 2, "", `bad.yaml:2:9: sinks.k.path: `},
 		{"check", 2, "", "-config is missing"},
@@ -91,7 +91,19 @@ func TestCommands(t *testing.T) {
 		{"import " + good, 2, "", "good.yaml:5:4: ':' is not expected here"},
 		{"import " + bad, 2, "", "bad.yaml: there are no actions and no rules in it"},
 		{"-strem x", 2, "", "-strem"},
-		{"frobnicate", 2, "", `"frobnicate" is not a flag`},
+		{"", 2, "", "mqtt2kinesis run -config FILE"},
+		{"-qos 1 x", 2, "", `"x" is not a flag; commands come first`},
+		{"check " + good, 2, "", "good.yaml\" is one argument too many; see mqtt2kinesis help check"},
+		{"check -confg x", 2, "", "-confg; see mqtt2kinesis help check"},
+		{"help", 0, "mqtt2kinesis check -config bridge.yaml ", ""},
+		{"help help", 0, "mqtt2kinesis check -config bridge.yaml ", ""},
+		{"help plan", 0, "", "usage: mqtt2kinesis plan"},
+		{"help frobnicate", 2, "", `no command "frobnicate"; the commands are run, check, `},
+		{"help plan x", 2, "", `"x" is one argument too many`},
+		{"-help", 0, "", "mqtt2kinesis check -config bridge.yaml "},
+		{"frobnicate", 2, "", `no command "frobnicate"; the commands are run, check, `},
+		{"chekc", 2, "", `did you mean "check"?`},
+		{"up", 2, "", `no command "up"; the commands are`},
 	} {
 		code, stdout, stderr := execute(t, strings.Fields(c.args)...)
 		require.Equal(t, c.code, code, "%s: %s", c.args, stderr)
@@ -154,7 +166,7 @@ func TestRun(t *testing.T) {
 	}
 	says("bridge is ready")
 
-	publish(t, mqtt, "hello")
+	publish(t, mqtt, "hello", 1)
 	stored(t, out, "1 hello\n")
 	require.Contains(t, get(t, listen, "/livez", 200), "alive")
 	require.Contains(t, get(t, listen, "/readyz", 200), "ready")
@@ -171,7 +183,7 @@ func TestRun(t *testing.T) {
 	write(t, path, definition(mqtt, out, "2 ${payload}"))
 	hup <- syscall.SIGHUP
 	says(`definition loaded" changes="changed rules.r (actions)"`)
-	publish(t, mqtt, "hello")
+	publish(t, mqtt, "hello", 1)
 	stored(t, out, "1 hello\n1 traced\n2 hello\n")
 
 	write(t, path, "sources: [")
@@ -182,12 +194,75 @@ func TestRun(t *testing.T) {
 	hup <- syscall.SIGHUP
 	says("the pipeline is drained and started again")
 	eventually(t, "ready again", func() bool { return strings.Count(log.String(), "bridge is ready") == 2 })
-	publish(t, mqtt, "hello")
+	publish(t, mqtt, "hello", 1)
 	stored(t, out, "1 hello\n1 traced\n2 hello\n3 hello\n")
 
 	stop()
 	require.Equal(t, 0, <-code, log.String())
 	require.Contains(t, log.String(), "draining")
+}
+
+// awayAWS is a service that is never there, so that nothing can be stored.
+const awayAWS = `
+sources: {b: {type: broker, listeners: ["%s"]}}
+sinks: {k: {type: kinesis, stream_name: s, region: us-east-1, endpoint: "http://%s", aws_access_key_id: a, aws_secret_access_key: b}}
+rules: {r: {sql: SELECT * FROM "t/#", actions: [{partition_key: a}]}}
+pipeline: {drain_timeout: %s}
+`
+
+// A new pipeline is started although the one before could not write everything,
+// and whoever stops the program meanwhile is obeyed.
+func TestNewPipelineWhileSinkIsAway(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "bridge.yaml")
+	mqtt, away := "mqtt://"+freeAddr(t), freeAddr(t)
+	write(t, path, fmt.Sprintf(awayAWS, mqtt, away, "10ms"))
+	var log output
+	hup := make(chan os.Signal, 1)
+	p := &program{lookup: os.LookupEnv, stdout: io.Discard, stderr: &log, hup: hup}
+	ctx, stop := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	go func() { code <- p.run(ctx, []string{"run", "-config", path}) }()
+	eventually(t, "up", func() bool { return strings.Contains(log.String(), "source is connected") })
+	publish(t, mqtt, "held", 0) // with QoS 1 its publisher would wait for the sink
+	eventually(t, "tried", func() bool { return strings.Contains(log.String(), "sink is disconnected") })
+
+	write(t, path, fmt.Sprintf(awayAWS, mqtt, away, "11ms"))
+	hup <- syscall.SIGHUP
+	eventually(t, "goes on", func() bool { return strings.Count(log.String(), "source is connected") == 2 })
+	require.Contains(t, log.String(), "not everything was written")
+	stop()
+	require.Equal(t, 0, <-code, log.String())
+}
+
+// A definition that turns out to be impossible gives way to the one before.
+func TestGoBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, out, mqtt := filepath.Join(dir, "bridge.yaml"), filepath.Join(dir, "out"), "mqtt://"+freeAddr(t)
+	write(t, path, definition(mqtt, out, "${payload}"))
+	var log output
+	hup := make(chan os.Signal, 1)
+	p := &program{lookup: os.LookupEnv, stdout: io.Discard, stderr: &log, hup: hup}
+	ctx, stop := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	go func() { code <- p.run(ctx, []string{"run", "-config", path}) }()
+	ready := func(n int) {
+		t.Helper()
+		eventually(t, "ready", func() bool { return strings.Count(log.String(), "bridge is ready") == n })
+	}
+	ready(1)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	write(t, path, definition("mqtt://"+taken.Addr().String(), out, "${payload}"))
+	hup <- syscall.SIGHUP
+	ready(2)
+	require.Contains(t, log.String(), "the definition cannot be run; going back to the one before")
+	publish(t, mqtt, "hello", 1)
+	stored(t, out, "hello\n")
+	stop()
+	require.Equal(t, 0, <-code, log.String())
 }
 
 // traced follows a message from a second program.
@@ -199,7 +274,7 @@ func traced(t *testing.T, mqtt, listen string) {
 	code := make(chan int, 1)
 	go func() { code <- p.run(ctx, []string{"trace", "-listen", listen, "-rule", "r", "-topic", "t/#"}) }()
 	eventually(t, "trace begins", func() bool { return strings.Contains(errs.String(), "Ctrl-C ends it") })
-	publish(t, mqtt, "traced")
+	publish(t, mqtt, "traced", 1)
 	eventually(t, "trace", func() bool { return strings.Contains(out.String(), "done: its broker may forget it") })
 	for _, part := range []string{
 		"#1 message from b, t/1, QoS 1, 6 bytes: traced", "rule r, ", `data 1 ${payload} => 1 traced`,
@@ -279,14 +354,14 @@ func replace(t *testing.T, path, text string) {
 	require.NoError(t, os.Rename(path+".new", path))
 }
 
-func publish(t *testing.T, broker, payload string) {
+func publish(t *testing.T, broker, payload string, qos byte) {
 	t.Helper()
 	c, err := republish.NewClient(republish.ClientConfig{Brokers: []string{broker}})
 	require.NoError(t, err)
 	require.NoError(t, c.Open(t.Context()))
 	defer func() { require.NoError(t, c.Close(t.Context())) }()
 	eventually(t, "connected", func() bool { return c.Check(t.Context()) == nil })
-	require.NoError(t, c.Publish(t.Context(), &republish.Message{Topic: "t/1", Payload: []byte(payload), QoS: 1}))
+	require.NoError(t, c.Publish(t.Context(), &republish.Message{Topic: "t/1", Payload: []byte(payload), QoS: qos}))
 }
 
 func stored(t *testing.T, path, want string) {

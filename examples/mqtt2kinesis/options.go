@@ -69,14 +69,15 @@ func (o *options) define(f *flag.FlagSet) {
 }
 
 // parse reads the environment, then the flags, which win.
-func parse(args []string, lookup func(string) (string, bool), stderr io.Writer) (*options, error) {
+// It prints overview above the flags when asked for help.
+func parse(args []string, lookup func(string) (string, bool), stderr io.Writer, overview func(io.Writer)) (*options, error) {
 	o := &options{}
 	f := flag.NewFlagSet("mqtt2kinesis", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	o.define(f)
 	usage := func() {
-		fmt.Fprintln(stderr, "mqtt2kinesis bridges an MQTT broker into a Kinesis stream by one rule.\n"+
-			"A flag -some-name can also be given as SLUICE_SOME_NAME in the environment.")
+		overview(stderr)
+		fmt.Fprintln(stderr, "\nThe flags of the last; -some-name can also be given as SLUICE_SOME_NAME in the environment:")
 		f.PrintDefaults()
 	}
 	f.Usage = func() {} // a wrong flag is one sentence, not a page
@@ -99,7 +100,7 @@ func parse(args []string, lookup func(string) (string, bool), stderr io.Writer) 
 		errs = append(errs, err)
 	}
 	if f.NArg() > 0 {
-		errs = append(errs, fmt.Errorf("%q is not a flag", f.Arg(0)))
+		errs = append(errs, fmt.Errorf("%q is not a flag; commands come first: see mqtt2kinesis help", f.Arg(0)))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -115,6 +116,9 @@ func (o *options) validate() error {
 	}
 	if o.stream == "" {
 		errs = append(errs, errors.New("-stream is missing: name the Kinesis stream to write to"))
+	}
+	if o.sql == "" && o.stream == "" {
+		errs = append(errs, errors.New("or name a file that says all: mqtt2kinesis run -config FILE; mqtt2kinesis help lists what else there is"))
 	}
 	if o.qos < 0 || o.qos > 2 {
 		errs = append(errs, fmt.Errorf("-qos: %d is not 0, 1 or 2", o.qos))

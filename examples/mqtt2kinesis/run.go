@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,8 @@ type daemon struct {
 
 	files map[string]string // what was read when the definition was last loaded, by path
 	def   *config.Definition
+	// before is the definition of the pipeline before, until that of def is ready.
+	before *config.Definition
 }
 
 // newEngine makes the engine of all rules.
@@ -66,7 +69,16 @@ func (p *program) runDefinition(ctx context.Context, args []string) error {
 	defer d.status.close()
 	for {
 		again, err := d.pipeline(ctx)
-		if err != nil || !again {
+		switch {
+		case ctx.Err() != nil || !again && (err == nil || d.before == nil):
+			return err
+		case !again:
+			d.log.Error("the definition cannot be run; going back to the one before", "error", err)
+			d.def, d.before = d.before, nil
+		case errors.Is(err, bridge.ErrDrainTimeout):
+			// What is left is not acknowledged, so the new pipeline gets it again.
+			d.log.Warn("not everything was written before the pipeline was stopped; the new one goes on with the rest", "error", err)
+		case err != nil:
 			return err
 		}
 	}
@@ -129,33 +141,41 @@ func (d *daemon) pipeline(ctx context.Context) (again bool, err error) {
 	stopped := showDrain(ctx, p, d.log)
 	defer stopped()
 	var others sync.WaitGroup
-	others.Go(func() { d.awaitReady(ctx) })
+	ready := false
+	others.Go(func() { ready = d.awaitReady(ctx) })
 	others.Go(func() {
 		again = d.follow(ctx, p)
 		stop()
 	})
 	err = p.Run(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) && !errors.Is(err, bridge.ErrDrainTimeout) {
+		err = nil // it was stopped before it had begun
+	}
+	stopped() // before stop, as a pipeline that has ended is not drained
 	stop()
 	others.Wait()
+	if ready && !again {
+		d.before = nil
+	}
 	for name, s := range p.Stats().Sinks {
 		d.log.Info("sink has stopped", "sink", name, "stored", s.Success, "failed", s.Failed, "dropped", s.Dropped.Total())
 	}
 	return again, err
 }
 
-// awaitReady says when all sources are connected.
-func (d *daemon) awaitReady(ctx context.Context) {
+// awaitReady says when all sources are connected, and returns whether they are.
+func (d *daemon) awaitReady(ctx context.Context) bool {
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		if len(d.status.unready(ctx)) == 0 {
+		if len(d.status.unready(ctx)) == 0 && ctx.Err() == nil {
 			d.log.Info("bridge is ready", "config", d.path)
-			return
+			return true
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }
@@ -196,7 +216,7 @@ func (d *daemon) reload(ctx context.Context, p *bridge.Pipeline) (restart bool) 
 	switch {
 	case errors.Is(err, config.ErrRestart):
 		d.log.Info("definition loaded; the pipeline is drained and started again", "changes", changes.String(), "reason", err)
-		d.def = def
+		d.before, d.def = d.def, def
 		return true
 	case err != nil:
 		d.log.Error("not all changes could be made", "changes", changes.String(), "error", err)
@@ -256,11 +276,15 @@ func (p *program) checkDefinition(ctx context.Context, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	fmt.Fprintf(p.stdout, "%s is right: %d rules\n", *path, len(def.Rules()))
+	fmt.Fprintf(p.stdout, "%s is right; rules: %s\n", *path, strings.Join(def.Rules(), ", "))
 	if !*connect {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return def.CheckSinks(ctx, d.log)
+	if err := def.CheckSinks(ctx, d.log); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stdout, "all sinks can be reached and would take records; brokers were not asked")
+	return nil
 }
