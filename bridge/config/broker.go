@@ -52,7 +52,9 @@ type brokerLimits struct {
 	MessageRate        float64  `yaml:"message_rate" doc:"Messages per second of a client. Default: no limit."`
 	PacketBytes        Size     `yaml:"packet_bytes" doc:"Size of a packet. Default 1MB."`
 	ReceiveMaximum     Count    `yaml:"receive_maximum" doc:"Unacknowledged messages of a client. Default 1024."`
+	RetainedBytes      Size     `yaml:"retained_bytes" doc:"Memory of retained messages; one beyond it is delivered and not retained. Default 256MB."`
 	SessionExpiry      Duration `yaml:"session_expiry" doc:"Longest time that the session of an absent client is kept. Default 24h."`
+	SubscriberBytes    Size     `yaml:"subscriber_bytes" doc:"Topics and payloads of the messages that wait for a subscriber; those beyond it are dropped. Default 64MB."`
 	SubscriberQueue    Count    `yaml:"subscriber_queue" doc:"Messages that wait to be written to a subscriber. Default 1000."`
 	SubscriberInflight Count    `yaml:"subscriber_inflight" doc:"QoS 1 and 2 messages that wait to be written to a subscriber or for its acknowledgement. Default 8192."`
 	TopicAliases       Count    `yaml:"topic_aliases" doc:"Topic aliases that a client with MQTT 5 may set. Default 32."`
@@ -68,6 +70,7 @@ func (b *brokerSource) config(c Context) (broker.Config, error) {
 			ConnectTimeout: time.Duration(l.ConnectTimeout), Clients: int(l.Clients), ClientsPerHost: int(l.ClientsPerHost),
 			MessageRate: l.MessageRate, PacketBytes: int(l.PacketBytes), ReceiveMaximum: int(l.ReceiveMaximum),
 			SessionExpiry: time.Duration(l.SessionExpiry), SubscriberQueue: int(l.SubscriberQueue),
+			RetainedBytes: int(l.RetainedBytes), SubscriberBytes: int(l.SubscriberBytes),
 			SubscriberInflight: int(l.SubscriberInflight), TopicAliases: int(l.TopicAliases), WriteTimeout: time.Duration(l.WriteTimeout),
 		},
 	}

@@ -103,9 +103,17 @@ type Limits struct {
 	// unacknowledged. It is announced to clients with MQTT 5; others are not
 	// read from while they have as many. Default 1,024, at most 65,535.
 	ReceiveMaximum int
+	// RetainedBytes bounds the memory of retained messages. One beyond it is
+	// delivered and not retained, nor is the one before it of its topic.
+	// Default 256 MiB.
+	RetainedBytes int
 	// SessionExpiry is the longest time that the session of a client that
 	// is not connected is kept. Default 24 hours.
 	SessionExpiry time.Duration
+	// SubscriberBytes bounds the topics and payloads of the messages that
+	// wait for one subscriber, as SubscriberQueue and SubscriberInflight
+	// bound their number; a single message may be larger. Default 64 MiB.
+	SubscriberBytes int
 	// SubscriberQueue is how many QoS 0 messages may wait to be written to a
 	// connected subscriber, and SubscriberInflight how many QoS 1 and 2
 	// messages may wait to be written or for the subscriber's
@@ -160,6 +168,8 @@ func (c Config) Validate() error {
 	notBetween("Limits.ClientsPerHost", l.ClientsPerHost, 0, math.MaxInt32)
 	notBetween("Limits.PacketBytes", l.PacketBytes, 0, maxPacketBytes)
 	notBetween("Limits.ReceiveMaximum", l.ReceiveMaximum, 0, math.MaxUint16)
+	notBetween("Limits.RetainedBytes", l.RetainedBytes, 0, math.MaxInt)
+	notBetween("Limits.SubscriberBytes", l.SubscriberBytes, 0, math.MaxInt)
 	notBetween("Limits.SubscriberQueue", l.SubscriberQueue, 0, math.MaxUint16)
 	notBetween("Limits.SubscriberInflight", l.SubscriberInflight, 0, math.MaxUint16)
 	notBetween("Limits.TopicAliases", l.TopicAliases, 0, math.MaxUint16)
@@ -191,6 +201,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&l.PacketBytes, 1<<20)
 	setDefault(&l.ReceiveMaximum, 1024)
 	setDefault(&l.SessionExpiry, 24*time.Hour)
+	setDefault(&l.RetainedBytes, 256<<20)
+	setDefault(&l.SubscriberBytes, 64<<20)
 	setDefault(&l.SubscriberQueue, 1000)
 	setDefault(&l.SubscriberInflight, 8192)
 	setDefault(&l.TopicAliases, 32)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -126,17 +127,25 @@ func (s *Source) acknowledged(c *conn, pk *packets.Packet) error {
 type retained struct {
 	mu    sync.RWMutex
 	byTop map[string]*publication
+	bytes int // that they take
 }
 
+// retainedCost is what a retained message takes beside its topic and payload.
+const retainedCost = int(unsafe.Sizeof(publication{}))
+
 // retain keeps a message as the last one of its topic; one without a payload
-// ends that.
+// ends that, and so does one that there is no room for.
 func (s *Source) retain(p *publication) {
 	r := &s.retained
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(p.Payload) == 0 {
-		if _, ok := r.byTop[p.TopicName]; ok {
-			delete(r.byTop, p.TopicName)
+	known := r.remove(p.TopicName)
+	fits := r.bytes+retainedCost+p.size() <= s.cfg.Limits.RetainedBytes
+	if !fits && len(p.Payload) > 0 {
+		s.counters.notRetained.Add(1)
+	}
+	if !fits || len(p.Payload) == 0 {
+		if known {
 			s.journal.change(retainedKey(p.TopicName), nil)
 		}
 		return
@@ -152,6 +161,18 @@ func (r *retained) put(name string, p *publication) {
 		r.byTop = make(map[string]*publication)
 	}
 	r.byTop[name] = p
+	r.bytes += retainedCost + p.size()
+}
+
+// remove drops a topic's message and tells whether there was one.
+func (r *retained) remove(name string) bool {
+	p := r.byTop[name]
+	if p == nil {
+		return false
+	}
+	delete(r.byTop, name)
+	r.bytes -= retainedCost + p.size()
+	return true
 }
 
 // matching returns the retained messages that a filter matches, oldest first.
@@ -180,7 +201,7 @@ func (s *Source) expireRetained(now time.Time) {
 	defer r.mu.Unlock()
 	for name, p := range r.byTop {
 		if p.expired(now) {
-			delete(r.byTop, name)
+			r.remove(name)
 			s.journal.change(retainedKey(name), nil)
 		}
 	}

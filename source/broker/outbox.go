@@ -18,6 +18,9 @@ type publication struct {
 	injected       bool      // by Publish, which must not wait for the queue
 }
 
+// size is what its topic and payload take.
+func (p *publication) size() int { return len(p.TopicName) + len(p.Payload) }
+
 func (p *publication) expired(now time.Time) bool { return p.Expiry > 0 && p.Expiry <= now.Unix() }
 
 // outgoing is a publication for one subscriber.
@@ -50,6 +53,7 @@ type outbox struct {
 	inflight map[uint16]*outgoing // sent with QoS 1 or 2 and not acknowledged
 	kept     int                  // QoS 1 and 2 messages, waiting or in flight
 	fleeting int                  // QoS 0 messages waiting
+	bytes    int                  // topics and payloads of both
 	used     int                  // places of the window
 	lastID   uint16
 	last     int64 // number of the newest message
@@ -72,10 +76,14 @@ const (
 func (o *outbox) put(m *outgoing, bounded bool) (dropped string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if m.qos == 0 && o.c == nil {
+		return "" // nobody expects them to wait
+	}
+	size := m.size()
+	if bounded && o.bytes > 0 && o.bytes+size > o.limits.SubscriberBytes {
+		return queueFull
+	}
 	if m.qos == 0 {
-		if o.c == nil {
-			return "" // nobody expects them to wait
-		}
 		if bounded && o.fleeting >= o.limits.SubscriberQueue {
 			return queueFull
 		}
@@ -86,6 +94,7 @@ func (o *outbox) put(m *outgoing, bounded bool) (dropped string) {
 		}
 		o.kept++
 	}
+	o.bytes += size
 	o.last++
 	m.number = o.last
 	o.waiting = append(o.waiting, m)
@@ -129,7 +138,10 @@ func (o *outbox) detachLocked() {
 		again = append(again, m)
 	}
 	for _, m := range o.waiting[o.head:] {
-		if m.qos > 0 && m.id == 0 { // others are in flight, too
+		switch {
+		case m.qos == 0:
+			o.bytes -= m.size()
+		case m.id == 0: // others are in flight, too
 			again = append(again, m)
 		}
 	}
@@ -195,6 +207,7 @@ func (o *outbox) take(c *conn, batch []outgoing, n int) []outgoing {
 		switch {
 		case m.qos == 0:
 			o.fleeting--
+			o.bytes -= m.size()
 		case !m.released:
 			if m.id == 0 {
 				m.id = o.nextIDLocked()
@@ -273,6 +286,7 @@ func (o *outbox) prune(now time.Time) (old []*outgoing) {
 			old = append(old, m)
 			o.of.forgetOutgoing(m)
 			o.kept--
+			o.bytes -= m.size()
 			continue
 		}
 		left = append(left, m)
@@ -286,6 +300,7 @@ func (o *outbox) removeLocked(m *outgoing) {
 	o.of.forgetOutgoing(m)
 	delete(o.inflight, m.id)
 	o.kept--
+	o.bytes -= m.size()
 	if m.counted {
 		m.counted = false
 		o.used--
@@ -299,7 +314,7 @@ func (o *outbox) discard() []*outgoing {
 	defer o.mu.Unlock()
 	o.detachLocked()
 	all := o.waiting
-	o.waiting, o.head, o.inflight, o.kept = nil, 0, nil, 0
+	o.waiting, o.head, o.inflight, o.kept, o.bytes = nil, 0, nil, 0, 0
 	return all
 }
 
@@ -309,6 +324,7 @@ func (o *outbox) restore(m *outgoing) {
 	m.dup = true // it may have been sent
 	o.waiting = append(o.waiting, m)
 	o.kept++
+	o.bytes += m.size()
 	o.last = max(o.last, m.number)
 	if m.id != 0 {
 		if o.inflight == nil {

@@ -267,13 +267,14 @@ type Stats struct {
 	Refused       int64 // published messages that Authorize did not allow
 	Rejected      int64 // connections closed because of a limit
 	Lost          int64 // queued messages and events that were not read before Close
+	NotRetained   int64 // retained messages that there was no room to keep
 	Undelivered   int64 // messages that a subscriber did not get: no room, expired, too large, session ended
 	QueueMessages int   // waiting for Read
 	QueueBytes    int   // their payloads
 }
 
 type counters struct {
-	received, events, acknowledged, refused, rejected, lost, undelivered atomic.Int64
+	received, events, acknowledged, refused, rejected, lost, notRetained, undelivered atomic.Int64
 }
 
 // Stats returns a snapshot.
@@ -287,6 +288,7 @@ func (s *Source) Stats() Stats {
 		Refused:       s.counters.refused.Load(),
 		Rejected:      s.counters.rejected.Load(),
 		Lost:          s.counters.lost.Load(),
+		NotRetained:   s.counters.notRetained.Load(),
 		Undelivered:   s.counters.undelivered.Load(),
 		QueueMessages: n,
 		QueueBytes:    bytes,
