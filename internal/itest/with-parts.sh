@@ -83,10 +83,19 @@ start_engine() {
 	unset DOCKER_HOST
 }
 
+# stop_engine cleans up. The status of the script is that of the tests, whatever
+# happens here.
 stop_engine() {
-	[[ -n ${engine:-} ]] && kill "$engine" 2>/dev/null && wait "$engine" 2>/dev/null
-	[[ -n ${run:-} ]] && rm -rf "$run"
-	return 0
+	set +e
+	if [[ -n ${engine:-} ]]; then
+		kill "$engine" 2>/dev/null
+		wait "$engine" 2>/dev/null
+	fi
+	if [[ -n ${run:-} ]]; then
+		# The network of the host, if a container had it, stays mounted here.
+		umount "$run"/exec/netns/* 2>/dev/null
+		rm -rf "$run" || say "left behind: $run"
+	fi
 }
 
 # pack IMAGE CHANGE... -- FILE...: an image of the files and the shared libraries
