@@ -81,7 +81,10 @@ func (def *Definition) checkRules(d *decoder, engine *rule.Engine) (broken bool)
 		if err != nil {
 			d.add(r.key, r.path, err)
 			broken = true
-		} else if r.def.enabled() {
+			continue
+		}
+		def.warnTemplates(d, r)
+		if r.def.enabled() {
 			def.compiled[name] = compiled
 		}
 	}
@@ -109,6 +112,9 @@ func (def *Definition) actions(d *decoder, r *part[*ruleDefinition]) []rule.Acti
 			}
 			continue
 		}
+		if _, ok := def.sinks[sink].def.(*kinesisSink); ok && first(a.keys()) == "" {
+			d.addf(at, path, "partition_key is missing; Kinesis takes no record without one, such as ${topic}")
+		}
 		if def.sinks[sink].buffered() {
 			sink = bufferName(sink)
 		}
@@ -120,10 +126,8 @@ func (def *Definition) actions(d *decoder, r *part[*ruleDefinition]) []rule.Acti
 // checkEvents reports rules on events where nobody sees any: a client of a broker
 // gets published messages only.
 func (def *Definition) checkEvents(d *decoder, r *part[*ruleDefinition], compiled *rule.Rule) {
-	for _, s := range def.sources {
-		if _, ok := s.def.(*mqttSource); !ok {
-			return
-		}
+	if !def.onlyClients() {
+		return
 	}
 	if _, events := split(compiled.Filters()); len(events) > 0 {
 		d.addf(child(r.node, "sql"), r.path+".sql",

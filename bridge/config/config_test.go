@@ -48,7 +48,7 @@ sinks:
 rules:
   hot:
     sql: |
-      SELECT payload.temp AS temp
+      SELECT payload.temp AS temp, payload.id AS clientid
       FROM "t/#"
       WHERE temp > 20
     actions:

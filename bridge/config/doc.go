@@ -6,9 +6,9 @@
 //	  kinesis: {type: kinesis, region: eu-west-1, stream_name: readings}
 //	rules:
 //	  temperatures:
-//	    sql: SELECT payload.temp AS temp, clientid FROM "t/#" WHERE temp > 20
+//	    sql: SELECT payload.temp AS temp, topic FROM "t/#" WHERE temp > 20
 //	    actions:
-//	      - {sink: kinesis, partition_key: "${clientid}"}
+//	      - {sink: kinesis, partition_key: "${topic}"}
 //
 // The names of options are EMQX's where they mean the same; docs/configuration.md
 // lists them. Definitions are strict: unknown keys, wrong types, names of things

@@ -35,8 +35,9 @@ func TestDocumentedDefinitions(t *testing.T) {
 				continue // a part of another file, such as a manifest
 			}
 			blocks++
-			_, err := Parse(filepath.Base(page), []byte(m[1]), opts)
+			def, err := Parse(filepath.Base(page), []byte(m[1]), opts)
 			require.NoError(t, err, m[1])
+			require.Empty(t, def.Warnings(), m[1])
 		}
 	}
 	require.Positive(t, blocks)
@@ -44,8 +45,9 @@ func TestDocumentedDefinitions(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, f := range files {
-		_, err := Load(f, opts)
+		def, err := Load(f, opts)
 		require.NoError(t, err)
+		require.Empty(t, def.Warnings())
 	}
 }
 

@@ -49,9 +49,14 @@ func ImportEMQX(text []byte) (definition []byte, notes []string, err error) {
 		return nil, nil, err
 	}
 	// What is not right yet, such as a statement that is not valid, is a note.
-	_, err = Parse("definition", out, Options{LookupEnv: func(string) (string, bool) { return "filled-in", true }})
+	def, err := Parse("definition", out, Options{LookupEnv: func(string) (string, bool) { return "filled-in", true }})
 	for _, e := range leaves(err) {
 		m.notef("%v", e)
+	}
+	if def != nil {
+		for _, w := range def.Warnings() {
+			m.notef("%s: %v", w.Path, w.Err)
+		}
 	}
 	return out, m.notes, nil
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -26,7 +25,7 @@ type actionDefinition struct {
 	StreamName      string            `yaml:"stream_name" doc:"Template of the place within the sink, such as a stream. Default: the sink's own."`
 	Topic           string            `yaml:"topic" doc:"The same as stream_name."`
 	Dest            string            `yaml:"dest" doc:"The same as stream_name."`
-	PartitionKey    string            `yaml:"partition_key" doc:"Template of the key, whose records stay in order."`
+	PartitionKey    string            `yaml:"partition_key" doc:"Template of the key, whose records stay in order. Kinesis needs one; elsewhere default none."`
 	Key             string            `yaml:"key" doc:"The same as partition_key."`
 	ExplicitHashKey string            `yaml:"explicit_hash_key" doc:"Template of a number that chooses the shard instead of the key's hash."`
 	PayloadTemplate string            `yaml:"payload_template" doc:"Template of the data. Default: all columns as JSON."`
@@ -169,7 +168,6 @@ func (d *decoder) within(sql ast.Node, text string, f *rule.SyntaxError) (line, 
 // warn keeps what is odd about a rule.
 func (def *Definition) warn(d *decoder, sql ast.Node, path string, r *rule.Rule) {
 	for _, w := range r.Warnings() {
-		line, column := position(sql)
-		def.warnings = append(def.warnings, &Error{File: d.file, Line: line, Column: column, Path: path, Err: fmt.Errorf("warning: %s", w.Summary())})
+		def.warnAt(d, sql, path, w.Summary())
 	}
 }
