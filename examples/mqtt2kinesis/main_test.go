@@ -20,7 +20,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/sink/republish"
+	"github.com/sluiceio/sluice/source/mqtt"
 )
 
 // output collects what the program prints.
@@ -315,6 +317,16 @@ func TestTraceMistakes(t *testing.T) {
 	code, _, stderr = execute(t, "health", "-listen", s.addr)
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "pipeline: not started")
+	client, err := mqtt.New(mqtt.Config{
+		Brokers: []string{"mqtt://127.0.0.1:1"}, ClientID: "c", Filters: []mqtt.Subscription{{Filter: "#"}},
+	})
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/trace?client=c1", http.NoBody)
+	r.RemoteAddr, r.Host = "127.0.0.1:1", "localhost"
+	(&status{current: new(bridge.Pipeline), sources: map[string]bridge.Source{"m": client}}).serveTrace(w, r)
+	require.Equal(t, http.StatusBadRequest, w.Code)
+	require.Contains(t, w.Body.String(), "does not learn who published")
 	_, err = traceFilter(url.Values{"rate": {"x"}, "topic": {"a/#/b"}})
 	require.ErrorContains(t, err, `-rate: "x" is not a number`)
 	require.ErrorContains(t, err, "Topic")

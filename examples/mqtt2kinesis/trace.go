@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/source/mqtt"
 )
 
 // trace is the command trace: it follows messages of a bridge that is running.
@@ -177,13 +178,16 @@ func (s *status) serveTrace(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	p := s.current
+	p, sources := s.current, s.sources
 	s.mu.Unlock()
 	if p == nil {
 		answer(w, http.StatusServiceUnavailable, "not started")
 		return
 	}
 	filter, err := traceFilter(r.URL.Query())
+	if err == nil && filter.ClientID+filter.Address != "" && onlySubscribers(sources) {
+		err = errors.New("-client and -address fit nothing: a source of type mqtt does not learn who published; choose by -topic or -rule")
+	}
 	if err != nil {
 		answer(w, http.StatusBadRequest, err.Error())
 		return
@@ -203,6 +207,16 @@ func (s *status) serveTrace(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// onlySubscribers tells whether all messages come through subscriptions.
+func onlySubscribers(sources map[string]bridge.Source) bool {
+	for _, s := range sources {
+		if _, ok := s.(*mqtt.Source); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // fromHere tells whether a request is from this machine, and not by way of a proxy
