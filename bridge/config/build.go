@@ -26,7 +26,7 @@ func (def *Definition) Build(log *slog.Logger) (bridge.Config, error) {
 		cfg.Rules[name] = r
 	}
 	for _, name := range sortedKeys(def.sources) {
-		s, err := def.sources[name].def.Source(def.context(name, log))
+		s, err := def.sources[name].def.Source(def.context(name, log.With("source", name)))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", def.sources[name].path, err))
 			continue

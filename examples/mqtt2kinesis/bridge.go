@@ -42,7 +42,7 @@ func (o *options) bridge(ctx context.Context, t *telemetry, log *slog.Logger) er
 	if err != nil {
 		return err
 	}
-	source, err := o.source(r.Filters(), log)
+	source, err := o.source(r.Filters(), log.With("source", "mqtt"))
 	if err != nil {
 		return err
 	}

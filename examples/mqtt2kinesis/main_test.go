@@ -66,6 +66,8 @@ func TestCommands(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	good, bad, emqx := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml"), filepath.Join(dir, "emqx.json")
+	odd := filepath.Join(dir, "odd.yaml")
+	write(t, odd, strings.Replace(definition("mqtt://127.0.0.1:1883", filepath.Join(dir, "out"), "${id}"), "*", "topic", 1))
 	write(t, good, definition("mqtt://127.0.0.1:1883", filepath.Join(dir, "out"), "${payload}"))
 	write(t, bad, "sources: {s: {type: mqt}}\nsinks: {k: {type: file}}\n")
 	write(t, emqx, `{"actions": [{"type": "kinesis", "name": "a", "parameters": {"stream_name": "s", "partition_key": "k"}}]}`)
@@ -82,6 +84,7 @@ func TestCommands(t *testing.T) {
 		{"schema", 0, "$schema", ""},
 		{"check -config " + good, 0, "is right; rules: r\n", ""},
 		{"check -connect -config " + good, 0, "all sinks can be reached", ""},
+		{"check -config " + odd, 0, "is right", "odd.yaml:7:25: rules.r.actions[0].payload: warning: ${id} will be undefined"},
 		{"check -config " + bad, 2, "", `bad.yaml:1:21: sources.s.type: there is no source of type "mqt"; did you mean "mqtt"?`},
 		{"check -config " + bad, 2, "", `bad.yaml:2:9: sinks.k.path: `},
 		{"check", 2, "", "-config is missing"},

@@ -58,6 +58,7 @@ func (p *program) runDefinition(ctx context.Context, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
+	d.warn(def)
 	d.def = def
 	if d.telemetry, err = newTelemetry(ctx, p.lookup, d.log); err != nil {
 		return err
@@ -95,14 +96,14 @@ func (d *daemon) load() (*config.Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	def, err := config.Parse(d.path, text, d.opts)
-	if err != nil {
-		return nil, err
-	}
+	return config.Parse(d.path, text, d.opts)
+}
+
+// warn logs what is odd about a definition.
+func (d *daemon) warn(def *config.Definition) {
 	for _, w := range def.Warnings() {
 		d.log.Warn(w.Error())
 	}
-	return def, nil
 }
 
 // readFile reads a file and remembers what was in it.
@@ -212,6 +213,7 @@ func (d *daemon) reload(ctx context.Context, p *bridge.Pipeline) (restart bool) 
 		d.log.Error("the definition is wrong; everything stays as it was", "error", err)
 		return false
 	}
+	d.warn(def)
 	changes, err := def.Apply(ctx, p, d.def, d.log)
 	switch {
 	case errors.Is(err, config.ErrRestart):
@@ -275,6 +277,9 @@ func (p *program) checkDefinition(ctx context.Context, args []string) error {
 	def, err := d.load()
 	if err != nil {
 		return usageError{err}
+	}
+	for _, w := range def.Warnings() {
+		fmt.Fprintln(p.stderr, w)
 	}
 	fmt.Fprintf(p.stdout, "%s is right; rules: %s\n", *path, strings.Join(def.Rules(), ", "))
 	if !*connect {

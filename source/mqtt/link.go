@@ -65,7 +65,7 @@ func newLink(cfg *Config, i int, subs []Subscription, in *inbox, counts *counter
 		cfg: cfg, subs: newSubscriptions(subs), dialer: dialer{cfg}, counts: counts, changed: changed,
 		status: status{clientID: cfg.clientID(i), since: time.Now()},
 	}
-	l.log = cfg.Logger.With("source", "mqtt", "client_id", l.status.clientID)
+	l.log = cfg.Logger.With("client_id", l.status.clientID)
 	for _, b := range cfg.Brokers {
 		u, _ := parseBroker(b) // checked by Validate
 		l.brokers = append(l.brokers, u)
