@@ -174,6 +174,8 @@ func (m *importer) resourceOptions(path string, in emqxObject) yaml.MapSlice {
 				out = append(out, yaml.MapItem{Key: key, Value: whole(in[key])}, yaml.MapItem{Key: "buffer_dir", Value: "buffer/" + path[len("sinks."):]})
 				m.notef("%s.resource_opts.buffer_dir: choose a directory; its content survives a restart, unlike EMQX's", path)
 			}
+		case "inflight_window":
+			m.notef("%s.resource_opts.inflight_window is left out: here it counts requests, 16 by default, not messages", path)
 		case "start_after_created", "start_timeout", "metrics_flush_interval", "auto_restart_interval", "enable_batch", "enable_queue",
 			"health_check_interval_jitter", "health_check_timeout":
 			// Nothing would behave differently.

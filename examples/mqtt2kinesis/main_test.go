@@ -236,6 +236,7 @@ func TestNewPipelineWhileSinkIsAway(t *testing.T) {
 	hup <- syscall.SIGHUP
 	eventually(t, "goes on", func() bool { return strings.Count(log.String(), "source is connected") == 2 })
 	require.Contains(t, log.String(), "not everything was written")
+	require.Contains(t, log.String(), "dropped=0 records_left=1")
 	stop()
 	require.Equal(t, 0, <-code, log.String())
 }

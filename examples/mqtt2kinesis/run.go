@@ -159,7 +159,8 @@ func (d *daemon) pipeline(ctx context.Context) (again bool, err error) {
 		d.before = nil
 	}
 	for name, s := range p.Stats().Sinks {
-		d.log.Info("sink has stopped", "sink", name, "stored", s.Success, "failed", s.Failed, "dropped", s.Dropped.Total())
+		d.log.Info("sink has stopped", "sink", name, "stored", s.Success, "failed", s.Failed,
+			"dropped", s.Dropped.Total()-s.Dropped.Stopped, "records_left", s.Dropped.Stopped) // these come again
 	}
 	return again, err
 }
