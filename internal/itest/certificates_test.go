@@ -22,12 +22,11 @@ type authority struct {
 	file string // its certificate, PEM
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	dir  string
 }
 
 func newAuthority(t *testing.T, name string) *authority {
 	t.Helper()
-	a := &authority{dir: t.TempDir()}
+	a := new(authority)
 	a.key = newKey(t)
 	template := certificateTemplate(name)
 	template.IsCA, template.BasicConstraintsValid = true, true
@@ -36,7 +35,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	require.NoError(t, err)
 	a.cert, err = x509.ParseCertificate(der)
 	require.NoError(t, err)
-	a.file = a.write(t, name+".pem", "CERTIFICATE", der)
+	a.file = write(t, t.TempDir(), name+".pem", "CERTIFICATE", der)
 	return a
 }
 
@@ -52,12 +51,13 @@ func (a *authority) issue(t *testing.T, name string) (cert, key string) {
 	require.NoError(t, err)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(k)
 	require.NoError(t, err)
-	return a.write(t, name+".pem", "CERTIFICATE", der), a.write(t, name+".key", "PRIVATE KEY", keyDER)
+	dir := t.TempDir() // of its own: a broker may still be reading those issued before
+	return write(t, dir, name+".pem", "CERTIFICATE", der), write(t, dir, name+".key", "PRIVATE KEY", keyDER)
 }
 
-func (a *authority) write(t *testing.T, name, kind string, der []byte) string {
+func write(t *testing.T, dir, name, kind string, der []byte) string {
 	t.Helper()
-	path := filepath.Join(a.dir, name)
+	path := filepath.Join(dir, name)
 	require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
 	return path
 }
