@@ -47,25 +47,6 @@ func prepare(t testing.TB, c *builtin.Ctx, expr string) (*builtin.Function, []va
 	return f, args
 }
 
-func TestCommonFunctionsDoNotAllocate(t *testing.T) {
-	for _, expr := range hot {
-		c := hotCtx()
-		f, args := prepare(t, c, expr)
-		c.Arena = new(value.Arena)
-		run := func() {
-			c.Arena.Reset()
-			if _, err := f.Invoke(c, args); err != nil {
-				t.Fatal(expr, err)
-			}
-		}
-		run()
-		run()
-		if n := testing.AllocsPerRun(50, run); n != 0 {
-			t.Errorf("%s allocates %v times", expr, n)
-		}
-	}
-}
-
 func BenchmarkFunctions(b *testing.B) {
 	for _, expr := range hot {
 		b.Run(expr, func(b *testing.B) {
