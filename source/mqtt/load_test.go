@@ -36,10 +36,18 @@ func TestMosquittoHalfOpen(t *testing.T) {
 				var publishing sync.WaitGroup
 				defer publishing.Wait()
 				p := newPublisher(t, m.addr)
-				publishing.Go(func() { p.publish(20, 0, n, qos, 100) })
+				frozen := make(chan struct{})
+				publishing.Go(func() {
+					p.publish(20, 0, n/2, qos, 100)
+					<-frozen // so that something is left that cannot come through
+					p.publish(20, n/2, n/2, qos, 100)
+				})
 				l := &ledger{}
-				l.drain(t, s, n/4)
-				proxy.freeze()
+				func() {
+					defer close(frozen)
+					l.drain(t, s, n/4)
+					proxy.freeze()
+				}()
 				l.drain(t, s, n)
 				require.NotZero(t, s.Stats().Reconnects)
 				require.ErrorIs(t, s.Stats().Connections[0].LastError, errSilent)
