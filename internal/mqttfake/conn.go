@@ -264,6 +264,11 @@ func (c *conn) acknowledge(id uint16, qos byte) bool {
 	b, s := c.broker, c.session
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if c.ended {
+		// Another connection has the session: it is sent this message again, and
+		// its packet identifier must not become free meanwhile.
+		return false
+	}
 	for i, d := range s.inflight {
 		if d.msg.QoS != qos || d.released {
 			continue
@@ -295,6 +300,9 @@ func (c *conn) complete(id uint16) {
 	b, s := c.broker, c.session
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if c.ended {
+		return
+	}
 	i := slices.IndexFunc(s.inflight, func(d *delivery) bool { return d.id == id && d.released })
 	if i < 0 {
 		b.fault("client %s completed packet %d, which was not released", s.id, id)
