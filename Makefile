@@ -21,7 +21,12 @@ RUN       ?= .
 FUZZTIME  ?= 4s
 BENCH     ?= .
 BENCHTIME ?= 1s
-CI_STAGES := fmt-check tidy-check vet lint test race fuzz examples vuln
+CI_STAGES := fmt-check tidy-check vet lint test race cross fuzz examples vuln
+
+# What gateways, servers and laptops run. The tests of 386 stand for those of all
+# 32-bit machines: an amd64 machine runs them natively.
+PORTS     := linux/386 linux/arm linux/arm64 linux/mipsle windows/amd64 darwin/arm64 freebsd/amd64
+PKGS_386  = $$(go list ./... | grep -v -e /examples/ -e /internal/itest -e /internal/torture -e /internal/hostile)
 
 .PHONY: help
 help: ## List the targets
@@ -34,6 +39,18 @@ test: $(TESTSUM) ## Install the real parts where a package manager is at hand, r
 .PHONY: race
 race: $(TESTSUM) ## Run the library's tests under the race detector
 	@go test -race -short -json $(RACE_PKGS) | $(TESTSUM)
+
+.PHONY: cross
+cross: $(TESTSUM) ## Build for every platform of PORTS, vet for 386 and run the library's tests there
+	@for port in $(PORTS); do \
+		begin=$$SECONDS; \
+		export CGO_ENABLED=0 GOOS=$${port%/*} GOARCH=$${port#*/}; \
+		go build $$(go list ./... | grep -v /examples/); \
+		go build -o /dev/null ./examples/mqtt2kinesis; \
+		echo "$$port: builds ($$((SECONDS-begin)) s)"; \
+	done
+	@CGO_ENABLED=0 GOARCH=386 go vet ./...
+	@CGO_ENABLED=0 GOARCH=386 go test -short -vet=off -json $(PKGS_386) | $(TESTSUM)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a short while (FUZZTIME=4s)
@@ -50,6 +67,18 @@ compare: ## Benchmarks beside other libraries, which live in modules of their ow
 .PHONY: torture
 torture: ## Kill bridges, fill disks, turn clocks, and check that nothing is lost (TORTURE=1m SEED=7)
 	go test -v -timeout 0 ./internal/torture -clock -torture $(or $(TORTURE),1m) -seed $(or $(SEED),0)
+
+.PHONY: sim
+sim: ## The whole product in virtual time, random scripts (SEEDS=1000 SEED=1 TIME=10m)
+	go test -v -timeout 0 ./internal/sim -seeds $(or $(SEEDS),1000) -seed $(or $(SEED),1) -time $(or $(TIME),10m)
+
+.PHONY: mutants
+mutants: ## Deliberate faults, and which test finds each (takes about an hour)
+	go run ./internal/sim/mutants -run '$(or $(MUTANTS),.)'
+
+.PHONY: hostile
+hostile: ## Inputs that are meant to take the process down, each in a child with hard limits
+	go test ./internal/hostile -count=1 -timeout 30m -all
 
 .PHONY: examples
 examples: ## Build the examples and run the one that ends by itself

@@ -39,7 +39,7 @@ func (*endless) Close(context.Context) error { return nil }
 
 type countAcks struct{}
 
-func (c *countAcks) Done(uint64, error) {}
+func (c *countAcks) Done(uint64, bridge.Outcome, error) {}
 
 // BenchmarkPipeline is the engine's own cost per record: router, lanes, batches
 // and settlement around a rule that copies and a sink that does nothing.
@@ -55,8 +55,8 @@ func BenchmarkPipeline(b *testing.B) {
 				})
 			}
 			p, err := bridge.New(bridge.Config{
-				Sources: map[string]bridge.Source{"mem": src},
-				Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+				Sources: map[string]bridge.Source{"in": src},
+				Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 					key := out.Keep(append(out.AvailableBuffer(), m.ClientID...))
 					out.Add(bridge.Record{Key: key, Data: m.Payload})
 					return nil

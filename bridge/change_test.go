@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"hash/maphash"
 	"runtime"
 	"slices"
 	"strconv"
@@ -33,7 +34,7 @@ func TestHotChange(t *testing.T) {
 		}
 		sinks := []*bridgetest.Sink{slow()}
 		p, err := bridge.New(bridge.Config{
-			Sources: map[string]bridge.Source{"mem": src},
+			Sources: map[string]bridge.Source{"in": src},
 			Rules:   map[string]bridge.Rule{"all": keyed("t/#")},
 			Sinks:   map[string]bridge.Sink{"mem": sinks[0]},
 			Workers: 3, ReadBatch: 7, Logger: quiet,
@@ -102,7 +103,7 @@ func TestOrderAcrossSinks(t *testing.T) {
 	}
 	src.End()
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mem": src},
+		Sources: map[string]bridge.Source{"in": src},
 		Rules:   map[string]bridge.Rule{"all": keyed("#")},
 		Sinks:   map[string]bridge.Sink{"mem": sink},
 		Workers: 16, ReadBatch: 1, Logger: quiet,
@@ -110,10 +111,8 @@ func TestOrderAcrossSinks(t *testing.T) {
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() { done <- p.Run(t.Context()) }()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for err == nil || errors.Is(err, context.Canceled) {
-		err = p.SetSink(ctx, "mem", sink, bridge.QueueConfig{})
+	for err == nil {
+		err = p.SetSink(t.Context(), "mem", sink, bridge.QueueConfig{})
 		runtime.Gosched()
 	}
 	require.ErrorIs(t, err, bridge.ErrClosed)
@@ -122,144 +121,12 @@ func TestOrderAcrossSinks(t *testing.T) {
 	require.True(t, slices.IsSorted(got), "out of order")
 }
 
-// TestReplacedTwice replaces a sink that hangs, and its successor before that has
-// got anything: the third must wait for the first.
-func TestReplacedTwice(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		src, second, third := new(bridgetest.Source), new(bridgetest.Sink), new(bridgetest.Sink)
-		first := &bridgetest.Sink{Before: func(context.Context, *bridge.Batch) error {
-			<-release
-			return nil
-		}}
-		p, err := bridge.New(bridge.Config{
-			Sources: map[string]bridge.Source{"mem": src},
-			Rules:   map[string]bridge.Rule{"all": keyed("#")},
-			Sinks:   map[string]bridge.Sink{"mem": first},
-			Logger:  quiet,
-		})
-		require.NoError(t, err)
-		done := make(chan error)
-		go func() { done <- p.Run(t.Context()) }()
-		src.Publish(message("k", 1))
-		synctest.Wait()
-		for _, s := range []*bridgetest.Sink{second, third} {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			require.ErrorIs(t, p.SetSink(ctx, "mem", s, bridge.QueueConfig{}), context.DeadlineExceeded)
-			cancel()
-		}
-		src.Publish(message("k", 2))
-		src.End()
-		synctest.Wait()
-		require.Empty(t, third.Records(), "what was received before is not stored yet")
-		close(release)
-		require.NoError(t, <-done)
-		require.Len(t, first.Records(), 1)
-		require.Len(t, third.Records(), 1)
-		require.True(t, second.Closed())
-	})
-}
-
-// TestAddedAgain removes a sink that hangs and adds one of that name before it has
-// written what it has: the new one must wait for it.
-func TestAddedAgain(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		src, second := new(bridgetest.Source), new(bridgetest.Sink)
-		first := &bridgetest.Sink{Before: func(context.Context, *bridge.Batch) error {
-			<-release
-			return nil
-		}}
-		p, err := bridge.New(bridge.Config{
-			Sources: map[string]bridge.Source{"mem": src},
-			Rules:   map[string]bridge.Rule{"all": keyed("#")},
-			Sinks:   map[string]bridge.Sink{"mem": first},
-			Logger:  quiet,
-		})
-		require.NoError(t, err)
-		done := make(chan error)
-		go func() { done <- p.Run(t.Context()) }()
-		src.Publish(message("k", 1))
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		require.ErrorIs(t, p.RemoveSink(ctx, "mem"), context.DeadlineExceeded)
-		require.NoError(t, p.SetSink(t.Context(), "mem", second, bridge.QueueConfig{}))
-		src.Publish(message("k", 2))
-		synctest.Wait()
-		require.Empty(t, second.Records(), "what was received before is not stored yet")
-		close(release)
-		synctest.Wait()
-		require.Len(t, first.Records(), 1)
-		require.Len(t, second.Records(), 1)
-		src.End()
-		require.NoError(t, <-done)
-	})
-}
-
-// TestDrainOfReplaced ends the pipeline while a sink that was replaced still has
-// records: they are waited for as long as all others, and so are their dead
-// letters.
-func TestDrainOfReplaced(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		after          time.Duration // which the Write of the old sink takes
-		err            error
-		acked, letters int
-	}{
-		"a dead letter": {5 * time.Second, nil, 1, 1},
-		"too late":      {time.Hour, bridge.ErrDrainTimeout, 0, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				src, dead := new(bridgetest.Source), new(bridgetest.Sink)
-				old := &bridgetest.Sink{Before: func(ctx context.Context, _ *bridge.Batch) error {
-					select {
-					case <-time.After(tc.after):
-						return bridge.Permanent(errors.New("never"))
-					case <-ctx.Done():
-						return ctx.Err()
-					}
-				}}
-				cfg := bridge.QueueConfig{Fallback: "dead"}
-				p, err := bridge.New(bridge.Config{
-					Sources: map[string]bridge.Source{"mem": src},
-					Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
-						out.Add(bridge.Record{Sink: "mem", Data: m.Payload})
-						return nil
-					}, "#")},
-					Sinks:        map[string]bridge.Sink{"mem": old, "dead": dead},
-					Queues:       map[string]bridge.QueueConfig{"mem": cfg},
-					DrainTimeout: 10 * time.Second, Logger: quiet,
-				})
-				require.NoError(t, err)
-				ctx, cancel := context.WithCancel(t.Context())
-				done := make(chan error)
-				go func() { done <- p.Run(ctx) }()
-				src.Publish(message("k", 1))
-				synctest.Wait()
-				soon, stop := context.WithTimeout(t.Context(), time.Second)
-				defer stop()
-				require.ErrorIs(t, p.SetSink(soon, "mem", new(bridgetest.Sink), cfg), context.DeadlineExceeded)
-				cancel()
-				require.ErrorIs(t, <-done, tc.err)
-				acked, _, open, _ := src.Counts()
-				require.Equal(t, [2]int{tc.acked, 0}, [2]int{acked, open})
-				require.Len(t, dead.Records(), tc.letters)
-			})
-		})
-	}
-}
-
 func TestEnableAndRemoveRule(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src, sink := new(bridgetest.Source), new(bridgetest.Sink)
 		p, err := bridge.New(bridge.Config{
-			Sources: map[string]bridge.Source{"mem": src},
+			Sources: map[string]bridge.Source{"in": src},
 			Rules:   map[string]bridge.Rule{"all": keyed("#")},
 			Sinks:   map[string]bridge.Sink{"mem": sink},
 			Logger:  quiet,
@@ -291,10 +158,10 @@ func TestEnableAndRemoveRule(t *testing.T) {
 		require.NoError(t, p.SetRule("all", keyed("#")))
 		send(7)
 		require.False(t, p.Stats().Rules["all"].Enabled, "what replaces it stays off")
-		require.ErrorContains(t, p.EnableSink("none", true), `no sink "none"`)
+		require.ErrorContains(t, p.EnableSink("none", true), `Sinks["none"]: there is no sink`)
 		require.NoError(t, p.RemoveRule("all"))
 		send(4)
-		require.ErrorContains(t, p.RemoveRule("all"), `no rule "all"`)
+		require.ErrorContains(t, p.RemoveRule("all"), `Rules["all"]: there is no rule`)
 		src.End()
 		require.NoError(t, <-done)
 		var got []uint64
@@ -313,10 +180,15 @@ type sharded struct {
 	tokens map[byte]float64
 	last   time.Time
 	rate   map[byte]float64 // per second; 0: no limit
-	denied int
+	begun  time.Time
+	denied int // after the first two seconds, in which the pace is learned
 }
 
-func (s *sharded) Group(r *bridge.Record) uint64 { return uint64(r.Key[0]) }
+func (s *sharded) Lane(r *bridge.Record) (lane, group uint64) {
+	return maphash.Bytes(seed, r.Key), uint64(r.Key[0])
+}
+
+var seed = maphash.MakeSeed()
 
 func (s *sharded) allow(key byte) bool {
 	s.mu.Lock()
@@ -330,7 +202,9 @@ func (s *sharded) allow(key byte) bool {
 		return true
 	}
 	if s.tokens[key] < 1 {
-		s.denied++
+		if now.Sub(s.begun) > 2*time.Second {
+			s.denied++
+		}
 		return false
 	}
 	s.tokens[key]--
@@ -343,7 +217,7 @@ func TestThrottledGroup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const perShard = 2000
-		s := &sharded{tokens: map[byte]float64{}, rate: map[byte]float64{'a': 200}, last: time.Now()}
+		s := &sharded{tokens: map[byte]float64{}, rate: map[byte]float64{'a': 200}, last: time.Now(), begun: time.Now()}
 		s.Max = bridge.Limits{LaneRecords: 1}
 		var freeAt, allAt time.Time
 		start := time.Now()
@@ -367,7 +241,7 @@ func TestThrottledGroup(t *testing.T) {
 		}
 		src := new(bridgetest.Source)
 		p, err := bridge.New(bridge.Config{
-			Sources: map[string]bridge.Source{"mem": src},
+			Sources: map[string]bridge.Source{"in": src},
 			Rules:   map[string]bridge.Rule{"all": keyed("#")},
 			Sinks:   map[string]bridge.Sink{"mem": s},
 			Logger:  quiet,
@@ -386,7 +260,7 @@ func TestThrottledGroup(t *testing.T) {
 		// rounds of 500 keys.
 		require.Less(t, allAt.Sub(start), 14*time.Second, "the throttled shard is used to its limit")
 		require.Less(t, freeAt.Sub(start), 500*time.Millisecond, "the free shards do not wait")
-		require.Less(t, s.denied, perShard, "refusals are few")
+		require.Less(t, s.denied, perShard/10, "refusals are few")
 		t.Logf("all %v, free %v, refused %d", allAt.Sub(start), freeAt.Sub(start), s.denied)
 	})
 }

@@ -2,10 +2,10 @@ package bridge
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"time"
 )
 
@@ -30,12 +30,12 @@ type Config struct {
 	// are asked for their health, with up to half of it added at random.
 	// Default 15 s; negative: never.
 	CheckInterval time.Duration
-	// DrainTimeout bounds how long Run goes on writing what has been read
-	// after its context was cancelled. Default 30 s.
+	// DrainTimeout bounds how long Run keeps writing what it has read after its
+	// context is canceled. Default 30 s.
 	DrainTimeout time.Duration
 	// Hooks are called when something happens; see Hooks.
 	Hooks Hooks
-	// Logger gets what an operator should know. Default slog.Default().
+	// Logger gets what operators need to know. Default slog.Default().
 	Logger *slog.Logger
 	// LogPayload is how many bytes of the payload of a message that a rule fails
 	// on, or of the data of a record that a sink gives up, are logged with the
@@ -44,8 +44,21 @@ type Config struct {
 	// ReadBatch is the highest number of messages taken from a source at
 	// once. Default 256.
 	ReadBatch int
-	// Tracer follows messages; see Tracer. Default: nobody does.
-	Tracer Tracer
+	// RuleFallback names the sink that gets the messages on which a rule fails
+	// (dead letters), unless RuleFallbacks has one for the rule. The record's
+	// data is the payload, its key that of the client, else the topic; its
+	// attributes tell the rule, error, topic, source, client and QoS. Without
+	// one such messages are counted and logged, and acknowledged unless
+	// KeepFailed is set.
+	RuleFallback  string
+	RuleFallbacks map[string]string
+	// KeepFailed leaves messages unacknowledged if a rule fails on them and has
+	// no fallback: the broker keeps them. They fill the source's window, so that
+	// eventually nothing flows.
+	KeepFailed bool
+	// Unmatched names the sink that gets the messages that no rule wants.
+	// Default: they are acknowledged and counted.
+	Unmatched string
 	// Workers is how many goroutines per source evaluate rules; records
 	// reach the sinks in the order of the messages' receipt whatever the
 	// number. Default GOMAXPROCS.
@@ -56,8 +69,8 @@ type Config struct {
 type FullPolicy uint8
 
 const (
-	// Block waits for room, so that the source is read no further: nothing
-	// is lost and the broker queues.
+	// Block waits for room and stops reading from the source: nothing is lost,
+	// and the broker queues.
 	Block FullPolicy = iota
 	// DropOldest makes room by dropping the records that have waited longest.
 	DropOldest
@@ -96,22 +109,28 @@ type QueueConfig struct {
 	// aggregates (Limits.LaneFill) waits for up to this time in any case.
 	// Default: the sink's choice, or 5 ms; negative: do not wait.
 	BatchTime time.Duration
-	// Fallback names the sink that gets the records which this one cannot
-	// store or which were dropped (dead letters). Their attributes then tell
-	// the original sink, topic, rule, reason, error and attempts and, as
-	// "payload", the message. Records that fail there go nowhere else.
+	// Fallback names the sink that gets the records that this one refuses or
+	// that are dropped (dead letters). Attributes are added with the original
+	// sink, dest, topic, rule, error and attempts, and the message as "payload".
+	// Records that fail there go nowhere else. While the fallback is full, dead
+	// letters stay at the heads of their lanes.
 	Fallback string
 	// InFlight is how many Writes may run at once. Default 16.
 	InFlight int
+	// InFlightBytes bounds the records' memory in all Writes at once, but for
+	// the last one. What a sink makes of a batch, such as a request's body,
+	// comes on top of it. Default an eighth of MaxBytes.
+	InFlightBytes int
 	// MaxBytes bounds the memory of queued and in-flight records, counted
-	// with their bookkeeping. Default 256 MiB.
+	// with their bookkeeping. Default 256 MiB or, if that is less, a quarter of
+	// the process's soft memory limit (GOMEMLIMIT).
 	MaxBytes int
 	// MaxRecords bounds their number. Default 1,000,000.
 	MaxRecords int
 	// OnFull says what happens when a bound is reached. Default Block.
 	OnFull FullPolicy
-	// RecordTTL drops a record that could not be stored for so long. Default
-	// 0: never.
+	// RecordTTL is how long a record is tried before it is dropped. Default 0:
+	// there is no limit.
 	RecordTTL time.Duration
 	// ResumeInterval is how often a sink, or a group of its lanes, is tried
 	// after an Unavailable error. Default 5 s.
@@ -153,7 +172,8 @@ func (c QueueConfig) withDefaults(l Limits) QueueConfig {
 	}
 	set(&c.BatchBytes, l.Bytes, 4<<20)
 	set(&c.InFlight, 0, 16)
-	set(&c.MaxBytes, 0, 256<<20)
+	set(&c.MaxBytes, 0, defaultMaxBytes())
+	set(&c.InFlightBytes, 0, max(c.MaxBytes/8, 1))
 	set(&c.MaxRecords, 0, 1_000_000)
 	setTime := func(p *time.Duration, def time.Duration) {
 		if *p == 0 {
@@ -168,103 +188,128 @@ func (c QueueConfig) withDefaults(l Limits) QueueConfig {
 	return c
 }
 
-// Validate reports everything that is wrong with the configuration, each with
-// the field's name.
-func (c Config) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if len(c.Sources) == 0 {
-		bad("Sources: at least one source is needed")
-	}
-	if len(c.Sinks) == 0 {
-		bad("Sinks: at least one sink is needed")
-	}
-	for name, s := range c.Sources {
-		if s == nil {
-			bad("Sources[%q]: is nil", name)
-		}
-	}
-	for name, r := range c.Rules {
-		if r == nil {
-			bad("Rules[%q]: is nil", name)
-			continue
-		}
-		if err := checkFilters(r); err != nil {
-			bad("Rules[%q]: %w", name, err)
-		}
-	}
-	for name, s := range c.Sinks {
-		if s == nil {
-			bad("Sinks[%q]: is nil", name)
-		}
-	}
-	if c.DrainTimeout < 0 {
-		bad("DrainTimeout: %v is negative", c.DrainTimeout)
-	}
-	if c.LogPayload < 0 {
-		bad("LogPayload: %d is negative", c.LogPayload)
-	}
-	if c.ReadBatch < 0 {
-		bad("ReadBatch: %d is negative", c.ReadBatch)
-	}
-	if c.Workers < 0 {
-		bad("Workers: %d is negative", c.Workers)
-	}
-	hasSink := func(name string) bool { _, ok := c.Sinks[name]; return ok }
-	if err := c.Queue.validate("", hasSink); err != nil {
-		bad("Queue: %w", err)
-	}
-	for name, q := range c.Queues {
-		if !hasSink(name) {
-			bad("Queues[%q]: there is no sink of this name", name)
-		}
-		if err := q.validate(name, hasSink); err != nil {
-			bad("Queues[%q]: %w", name, err)
-		}
-	}
-	return errors.Join(errs...)
+// defaultMaxBytes is the default of QueueConfig.MaxBytes.
+func defaultMaxBytes() int {
+	const most = 256 << 20
+	return int(min(most, debug.SetMemoryLimit(-1)/4))
 }
 
-// Validate reports everything that is wrong with the options, each with the
-// field's name. Whether there is a sink named Fallback is for Config.Validate.
-func (c QueueConfig) Validate() error {
-	var errs []error
+// queue returns the options of the queue of a sink.
+func (c Config) queue(sink string) QueueConfig {
+	if q, ok := c.Queues[sink]; ok {
+		return q
+	}
+	q := c.Queue
+	if q.Fallback == sink {
+		q.Fallback = "" // the default names one sink for all others
+	}
+	return q
+}
+
+// Validate reports everything that is wrong with the configuration, joined, each
+// mistake as a *FieldError. What rules and sinks say of each other is for New.
+func (c Config) Validate() error {
+	var bad mistakes
+	if len(c.Sources) == 0 {
+		bad.add("Sources", "at least one source is needed")
+	}
+	if len(c.Sinks) == 0 {
+		bad.add("Sinks", "at least one sink is needed")
+	}
+	for _, name := range sortedKeys(c.Sources) {
+		path := fmt.Sprintf("Sources[%q]", name)
+		if isNil(c.Sources[name]) {
+			bad.add(path, "is nil")
+		}
+		if _, ok := c.Sinks[name]; ok {
+			bad.add(path, "a sink has the same name")
+		}
+		for _, other := range sortedKeys(c.Sources) {
+			if other < name && same(c.Sources[name], c.Sources[other]) {
+				bad.add(path, "is the same source as Sources[%q]", other)
+			}
+		}
+	}
+	for _, name := range sortedKeys(c.Rules) {
+		path := fmt.Sprintf("Rules[%q]", name)
+		if isNil(c.Rules[name]) {
+			bad.add(path, "is nil")
+			continue
+		}
+		var filters []string
+		if err := new(door).guard("rule", name, "Filters", func() { filters = c.Rules[name].Filters() }); err != nil {
+			bad.within(path, err)
+		} else {
+			bad.within(path, checkFilters(filters))
+		}
+	}
+	for _, name := range sortedKeys(c.Sinks) {
+		if isNil(c.Sinks[name]) {
+			bad.add(fmt.Sprintf("Sinks[%q]", name), "is nil")
+		}
+	}
+	for _, name := range sortedKeys(c.RuleFallbacks) {
+		if c.Rules[name] == nil {
+			bad.add(fmt.Sprintf("RuleFallbacks[%q]", name), "there is no rule of this name")
+		}
+	}
 	for _, f := range []struct {
-		name  string
-		value int
+		path  string
+		value int64 // a duration is more than a 32-bit int holds
 	}{
-		{"BackoffMax", int(c.BackoffMax)},
-		{"BackoffMin", int(c.BackoffMin)},
-		{"BatchBytes", c.BatchBytes},
-		{"BatchSize", c.BatchSize},
-		{"InFlight", c.InFlight},
-		{"MaxBytes", c.MaxBytes},
-		{"MaxRecords", c.MaxRecords},
-		{"RecordTTL", int(c.RecordTTL)},
-		{"ResumeInterval", int(c.ResumeInterval)},
+		{"DrainTimeout", int64(c.DrainTimeout)},
+		{"LogPayload", int64(c.LogPayload)},
+		{"ReadBatch", int64(c.ReadBatch)},
+		{"Workers", int64(c.Workers)},
 	} {
 		if f.value < 0 {
-			errs = append(errs, fmt.Errorf("%s: must not be negative", f.name))
+			bad.add(f.path, "must not be negative")
+		}
+	}
+	bad.within("Queue", c.Queue.Validate())
+	queues := make(map[string]QueueConfig, len(c.Sinks))
+	for name := range c.Sinks {
+		queues[name] = c.queue(name)
+	}
+	checkFallbacks(queues, &bad)
+	for _, name := range sortedKeys(c.Queues) {
+		path := fmt.Sprintf("Queues[%q]", name)
+		if _, ok := c.Sinks[name]; !ok {
+			bad.add(path, "there is no sink of this name")
+		}
+		bad.within(path, c.Queues[name].Validate())
+	}
+	return bad.err()
+}
+
+// Validate reports everything that is wrong with the options, joined, each mistake
+// as a *FieldError. Whether there is a sink named Fallback is for New.
+func (c QueueConfig) Validate() error {
+	var bad mistakes
+	for _, f := range []struct {
+		path  string
+		value int64
+	}{
+		{"BackoffMax", int64(c.BackoffMax)},
+		{"BackoffMin", int64(c.BackoffMin)},
+		{"BatchBytes", int64(c.BatchBytes)},
+		{"BatchSize", int64(c.BatchSize)},
+		{"InFlight", int64(c.InFlight)},
+		{"InFlightBytes", int64(c.InFlightBytes)},
+		{"MaxBytes", int64(c.MaxBytes)},
+		{"MaxRecords", int64(c.MaxRecords)},
+		{"RecordTTL", int64(c.RecordTTL)},
+		{"ResumeInterval", int64(c.ResumeInterval)},
+	} {
+		if f.value < 0 {
+			bad.add(f.path, "must not be negative")
 		}
 	}
 	if c.BackoffMax > 0 && c.BackoffMin > c.BackoffMax {
-		errs = append(errs, fmt.Errorf("BackoffMin: %v is above BackoffMax %v", c.BackoffMin, c.BackoffMax))
+		bad.add("BackoffMin", "%v is above BackoffMax %v", c.BackoffMin, c.BackoffMax)
 	}
 	if c.OnFull > DropNewest {
-		errs = append(errs, fmt.Errorf("OnFull: unknown policy %d", c.OnFull))
+		bad.add("OnFull", "unknown policy %d", c.OnFull)
 	}
-	return errors.Join(errs...)
-}
-
-// validate is Validate for the sink of that name, "" for the options of all.
-func (c QueueConfig) validate(sink string, hasSink func(string) bool) error {
-	err := c.Validate()
-	switch {
-	case c.Fallback == "":
-	case c.Fallback == sink:
-		err = errors.Join(err, errors.New("the Fallback of a sink cannot be itself"))
-	case !hasSink(c.Fallback):
-		err = errors.Join(err, fmt.Errorf("there is no sink %q to be its Fallback", c.Fallback))
-	}
-	return err
+	return bad.err()
 }

@@ -1,91 +1,90 @@
 package bridge
 
-import (
-	"errors"
-	"log/slog"
-	"strconv"
-)
+import "strconv"
 
-// fail hands records that will not be written to the fallback, or settles them:
-// they were dropped by a policy the user chose, so the message is done with. It
-// is called without the lock. The nodes still belong to the caller.
-func (q *queue) fail(failed []failure) {
-	if len(failed) == 0 {
-		return
-	}
-	reason := failed[0].err
-	for _, f := range failed {
-		n := f.node
-		if n.rule != nil {
-			n.rule.failed.Add(1)
-		}
-		switch {
-		case errors.Is(f.err, ErrDrainTimeout):
-			n.endTrace(Abandoned, f.err)
-			n.delivery.Done(f.err) // unacknowledged; the broker keeps it
-		case q.fallback != nil && !n.dead:
-			q.deadLetter(n, f.err)
-		default:
-			n.endTrace(outcomeOf(f.err), f.err)
-			n.delivery.Done(nil)
-		}
-		n.delivery = Delivery{}
-	}
-	if q.env.hooks.OnFail != nil {
-		q.env.hooks.OnFail(FailEvent{q.name, len(failed), reason})
-	}
-	var first Record
-	failed[0].node.record(&first, 0)
-	q.env.warn(slog.LevelWarn, "sink", q.name, "sink gave up records", reason, len(failed),
-		slog.String("rule", first.Rule), slog.String("topic", first.Topic), q.env.excerpt("data", first.Data))
-}
-
-// recycle takes back the nodes of records that failed outside a Write.
-func (q *queue) recycle(failed []failure) {
-	if len(failed) == 0 {
-		return
+// hasFallback reports whether a record that will not be stored here goes on to
+// another sink. Dead letters that fail go nowhere.
+func (q *queue) hasFallback(n *node) bool {
+	if n.Value.dead {
+		return false
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, f := range failed {
-		q.pool.put(f.node)
+	return q.fallback != nil
+}
+
+// pass queues a record for the fallback, with its history and its delivery, and
+// reports whether it did: there is no fallback, or no room in it and the caller
+// only tries, as writers do, which must never wait for another queue. It is
+// called without a lock.
+func (q *queue) pass(n *node, reason error, try bool) bool {
+	v := &n.Value
+	q.mu.Lock()
+	f := q.fallback
+	q.mu.Unlock()
+	if f == nil || v.dead {
+		return false
+	}
+	var rec Record
+	v.record(&rec, f.name())
+	dest := rec.Dest
+	rec.Dest, rec.HashKey = "", nil
+	rec.Attrs = append(rec.Attrs[:len(rec.Attrs):len(rec.Attrs)],
+		Attr{"sink", []byte(q.name())},
+		Attr{"dest", []byte(dest)},
+		Attr{"topic", []byte(rec.Topic)},
+		Attr{"rule", []byte(rec.Rule)},
+		Attr{"error", []byte(errorText(reason))},
+		Attr{"attempts", strconv.AppendInt(nil, int64(v.attempt), 10)},
+		Attr{"payload", v.payload()},
+	)
+	rec.Attempt = 0
+	it := item{
+		rec: &rec, payload: v.payload(), delivery: v.delivery, received: v.received,
+		source: n.Source, dead: true, try: try, trace: v.trace(),
+	}
+	// Once it is accepted others tell the trace of it, so it is told before, and
+	// not again if there is no room yet.
+	it.trace.fallback(f.name(), reason)
+	if q.tickets {
+		ticketOf(v.delivery).reason = reason
+	}
+	if !f.accept(&it) {
+		return false
+	}
+	v.delivery = Delivery{}
+	if v.extra != nil {
+		v.extra.trace = nil
+	}
+	return true
+}
+
+// accept queues one dead letter, finding its lane first, and reports whether it did.
+// One that the sink cannot be asked about ends here.
+func (q *queue) accept(it *item) bool {
+	for {
+		v := q.service.Load()
+		if err := q.lane(v, it); err != nil {
+			q.refuse(it, err) // waiting would not help
+			return true
+		}
+		q.mu.Lock()
+		if q.service.Load() != v {
+			q.mu.Unlock()
+			continue
+		}
+		list, ok := q.add(it, q.env.now(), nil)
+		moved := q.service.Load() != v
+		q.wake()
+		q.mu.Unlock()
+		q.giveUp(list, it.try)
+		if ok || !moved {
+			return ok
+		}
 	}
 }
 
-// deadLetter queues a failed record for the fallback, with its history.
-func (q *queue) deadLetter(n *node, err error) {
-	var rec Record
-	n.record(&rec, 0)
-	f := q.fallback
-	rec.Sink, rec.Dest, rec.HashKey = f.name, "", nil
-	rec.Attrs = append(rec.Attrs[:len(rec.Attrs):len(rec.Attrs)],
-		Attr{"sink", []byte(q.name)},
-		Attr{"dest", []byte(n.dest)},
-		Attr{"topic", []byte(n.topic)},
-		Attr{"rule", []byte(n.ruleName)},
-		Attr{"error", []byte(err.Error())},
-		Attr{"attempts", strconv.AppendInt(nil, int64(n.attempt), 10)},
-		Attr{"payload", n.payload()},
-	)
-	rec.Attempt = 0
-	it := item{rec: &rec, payload: n.payload(), delivery: n.delivery, received: n.received, now: q.env.now(), dead: true}
-	if it.trace = n.trace(); it.trace != nil {
-		it.trace.Fallback(f.name, err)
-		n.setTrace(nil)
-	}
-	f.mu.Lock()
-	for f.successor != nil {
-		next := f.successor
-		f.mu.Unlock()
-		f = next
-		f.mu.Lock()
-	}
-	failed := f.add(&it, nil)
-	f.wake()
-	f.mu.Unlock()
-	f.fail(failed)
-	f.recycle(failed)
-	q.mu.Lock()
-	q.stats.DeadLettered++
-	q.mu.Unlock()
+// lane asks the sink for the lane of a record.
+func (q *queue) lane(v *service, it *item) error {
+	return q.env.door.guard("sink", q.name(), "Lane", func() { it.lane, it.group = v.laneOf(it.rec) })
 }

@@ -3,8 +3,6 @@ package bridge
 import (
 	"errors"
 	"fmt"
-	"sort"
-	"strings"
 	"time"
 )
 
@@ -12,40 +10,60 @@ import (
 var (
 	// ErrClosed is the error of a call to a pipeline that has stopped.
 	ErrClosed = errors.New("pipeline is closed")
-	// ErrDrainTimeout is returned by Run when messages were still unsettled
-	// at the end of the drain; they stay unacknowledged at their source.
+	// ErrDrainTimeout is returned by Run if messages are not settled at the end
+	// of the drain; they stay unacknowledged at their source.
 	ErrDrainTimeout = errors.New("drain timed out")
-	// ErrQueueFull is why a record was dropped from a full queue.
-	ErrQueueFull = errors.New("queue is full")
-	// ErrExpired is why a record was dropped after its time to live.
-	ErrExpired = errors.New("record expired")
+
+	// ErrFull is why a record was dropped, or not accepted by a Producer.
+	ErrFull = errors.New("queue is full")
+
+	errExpired = errors.New("record expired")
 )
+
+// DrainError says how many records were not stored at the end of a drain. It
+// matches ErrDrainTimeout.
+type DrainError struct {
+	// Left counts the records by sink; those of removed sinks are under "".
+	Left map[string]uint64
+}
+
+// Error returns the number of records.
+func (e *DrainError) Error() string {
+	n := uint64(0)
+	for _, left := range e.Left {
+		n += left
+	}
+	return fmt.Sprintf("%v: %d records were not stored", ErrDrainTimeout, n)
+}
+
+// Unwrap returns ErrDrainTimeout.
+func (e *DrainError) Unwrap() error { return ErrDrainTimeout }
 
 // Marks for errors of Sink.Write, made by the functions of the same name and
 // matched with errors.Is.
 var (
-	// ErrPermanent marks an error that trying again will not cure.
+	// ErrPermanent marks an error that a retry cannot fix.
 	ErrPermanent = errors.New("permanent")
-	// ErrThrottled marks a refusal for want of capacity.
+	// ErrThrottled marks a refusal because the sink is at capacity.
 	ErrThrottled = errors.New("throttled")
-	// ErrUnavailable marks an error that an operator has to cure.
+	// ErrUnavailable marks an error that an operator has to fix.
 	ErrUnavailable = errors.New("unavailable")
-	// ErrAmbiguous marks an error after which the record may be stored or not.
+	// ErrAmbiguous marks an error after which the record may or may not be stored.
 	ErrAmbiguous = errors.New("ambiguous")
 )
 
-// Permanent marks err as one that trying again will not cure. The record is not
-// written again: it goes to the sink's fallback and counts as failed.
+// Permanent marks err as one that a retry cannot fix. The record is not written
+// again: it goes to the sink's fallback, or ends as Refused.
 func Permanent(err error) error { return mark(err, ErrPermanent, 0) }
 
-// Throttled marks err as a refusal for want of capacity: the record's group
-// (see Grouper) is written to more slowly until it accepts again. With after > 0
-// the lane waits at least that long.
+// Throttled marks err as a refusal because the sink is at capacity: the record's group
+// (see Laner) is written to at the pace that it accepts. With after > 0 the lane
+// waits at least that long.
 func Throttled(err error, after time.Duration) error { return mark(err, ErrThrottled, after) }
 
-// Unavailable marks err as a state that does not pass quickly, such as a missing
-// stream or a missing permission: the sink is reported as disconnected with the
-// error's text, and tried again at the queue's resume interval.
+// Unavailable marks err as a condition that lasts, such as a missing stream or
+// permission. The sink is reported as disconnected, with the error's text, and tried
+// again at the queue's resume interval.
 func Unavailable(err error) error { return mark(err, ErrUnavailable, 0) }
 
 // Ambiguous marks err as an outcome that is not known, such as a timeout after
@@ -69,53 +87,44 @@ func mark(err, m error, after time.Duration) error {
 func (e *marked) Error() string   { return e.err.Error() }
 func (e *marked) Unwrap() []error { return []error{e.err, e.mark} }
 
-// RecordError is the failure of one record of a batch.
-type RecordError struct {
-	Index int // in Batch.Records
-	Err   error
+// FieldError is a mistake in a configuration. Errors of New, Validate and of
+// changes join one for each mistake; match them with errors.As.
+type FieldError struct {
+	// Path names the field from the outermost configuration on, such as
+	// `Queues["kinesis"].BatchSize`.
+	Path string
+	Err  error
 }
 
-// BatchError reports that some records of a batch failed; the others are stored.
-type BatchError struct {
-	// Failed holds each failed record once, by ascending index.
-	Failed []RecordError
+// Error returns the path and the mistake.
+func (e *FieldError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap returns the mistake.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// mistakes collects field errors.
+type mistakes []error
+
+func (m *mistakes) add(path, format string, args ...any) {
+	*m = append(*m, &FieldError{path, fmt.Errorf(format, args...)})
 }
 
-// Fail adds the failure of record index.
-func (e *BatchError) Fail(index int, err error) {
-	e.Failed = append(e.Failed, RecordError{index, err})
-	if n := len(e.Failed); n > 1 && e.Failed[n-2].Index > index {
-		sort.Slice(e.Failed, func(i, j int) bool { return e.Failed[i].Index < e.Failed[j].Index })
+// within adds the mistakes that err joins, each below the path.
+func (m *mistakes) within(path string, err error) {
+	if err == nil {
+		return
 	}
-}
-
-// ErrorOrNil returns e as an error, or nil when nothing failed.
-func (e *BatchError) ErrorOrNil() error {
-	if e == nil || len(e.Failed) == 0 {
-		return nil
-	}
-	return e
-}
-
-// Error names how many records failed and the first reasons.
-func (e *BatchError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d records failed", len(e.Failed))
-	for i, f := range e.Failed {
-		if i == 3 {
-			b.WriteString("; …")
-			break
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			m.within(path, e)
 		}
-		fmt.Fprintf(&b, "; record %d: %v", f.Index, f.Err)
+		return
 	}
-	return b.String()
+	if f, ok := errors.AsType[*FieldError](err); ok {
+		*m = append(*m, &FieldError{path + "." + f.Path, f.Err})
+		return
+	}
+	*m = append(*m, &FieldError{path, err})
 }
 
-// Unwrap gives errors.Is and errors.As access to the records' errors.
-func (e *BatchError) Unwrap() []error {
-	errs := make([]error, len(e.Failed))
-	for i := range e.Failed {
-		errs[i] = e.Failed[i].Err
-	}
-	return errs
-}
+func (m mistakes) err() error { return errors.Join(m...) }

@@ -23,7 +23,7 @@ func Example() {
 	p, err := bridge.New(bridge.Config{
 		Sources: map[string]bridge.Source{"memory": src},
 		Rules: map[string]bridge.Rule{
-			"plant": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+			"plant": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 				out.Add(bridge.Record{Key: []byte(m.Topic), Data: m.Payload})
 				return nil
 			}, "plant/#"),
@@ -45,56 +45,57 @@ func Example() {
 	if err := p.Run(context.Background()); err != nil {
 		fmt.Println(err)
 	}
-	fmt.Println(p.Stats().Sinks["print"].Success, "stored")
+	fmt.Println(p.Stats().Sinks["print"].Ended[bridge.Stored], "stored")
 	// Unordered output:
 	// plant/oven: 231
 	// plant/door: open
 	// 2 stored
 }
 
-// A sink that can fail single records reports each one with a BatchError.
-func ExampleBatchError() {
+// A sink that can fail single records fails each one with a reason.
+func ExampleBatch_Fail() {
 	tooLarge := errors.New("larger than 1 MiB")
 	write := func(_ context.Context, b *bridge.Batch) error {
-		var failed bridge.BatchError
-		for i, r := range b.Records {
-			if len(r.Data) > 1<<20 {
-				failed.Fail(i, bridge.Permanent(tooLarge))
+		for i := range b.Records {
+			if r := &b.Records[i]; len(r.Data) > 1<<20 {
+				b.Fail(r, bridge.Permanent(tooLarge))
 			}
 		}
-		return failed.ErrorOrNil()
+		return nil // all others are stored
 	}
 	b := &bridge.Batch{Records: []bridge.Record{{Data: []byte("small")}, {Data: make([]byte, 2<<20)}}}
 	err := write(context.Background(), b)
-	fmt.Println(err)
-	fmt.Println(errors.Is(err, bridge.ErrPermanent), errors.Is(err, tooLarge))
+	fmt.Println(err, b.Failed())
+	fmt.Println(b.Err(&b.Records[0]))
+	fmt.Println(b.Err(&b.Records[1]), errors.Is(b.Err(&b.Records[1]), bridge.ErrPermanent))
 	// Output:
-	// 1 records failed; record 1: larger than 1 MiB
-	// true true
+	// <nil> 1
+	// <nil>
+	// larger than 1 MiB true
 }
 
-// A rule renders text into the batch's own memory, which costs no allocation.
-func ExampleBatch_Keep() {
-	var out bridge.Batch
+// A rule renders text into the Out's own memory, which costs no allocation.
+func ExampleOut_Keep() {
+	var out bridge.Out
 	device := 42
 	key := out.Keep(fmt.Appendf(out.AvailableBuffer(), "device-%d", device))
 	data := out.Keep(fmt.Appendf(out.AvailableBuffer(), `{"device":%d}`, device))
 	out.Add(bridge.Record{Key: key, Data: data})
-	fmt.Printf("%s %s\n", out.Records[0].Key, out.Records[0].Data)
+	fmt.Printf("%s %s\n", out.Records()[0].Key, out.Records()[0].Data)
 	// Output: device-42 {"device":42}
 }
 
 // A message with several records is settled when the last of them is.
 func ExampleDelivery_Split() {
 	d := bridge.NewDelivery(printAcks{}, 7).Split(2)
-	d.Done(nil)
+	d.Done(bridge.Stored, nil)
 	fmt.Println("one record stored")
-	d.Done(nil)
+	d.Done(bridge.Stored, nil)
 	// Output:
 	// one record stored
-	// message 7 settled: <nil>
+	// message 7: stored
 }
 
 type printAcks struct{}
 
-func (printAcks) Done(seq uint64, err error) { fmt.Printf("message %d settled: %v\n", seq, err) }
+func (printAcks) Done(seq uint64, o bridge.Outcome, _ error) { fmt.Printf("message %d: %v\n", seq, o) }

@@ -15,24 +15,20 @@ const (
 	Connecting State = iota
 	// Connected: it does its work.
 	Connected
-	// Disconnected: it does not; Health.Reason says why.
-	Disconnected
 	// Inconsistent: a part of it does not, such as one stream of several.
 	Inconsistent
+	// Disconnected: it does not; Health.Reason says why.
+	Disconnected
 )
+
+var stateNames = [...]string{"connecting", "connected", "inconsistent", "disconnected"}
 
 // String returns the state's name in lower case.
 func (s State) String() string {
-	switch s {
-	case Connected:
-		return "connected"
-	case Disconnected:
-		return "disconnected"
-	case Inconsistent:
-		return "inconsistent"
-	default:
-		return "connecting"
+	if int(s) >= len(stateNames) {
+		return fmt.Sprintf("state(%d)", uint8(s))
 	}
+	return stateNames[s]
 }
 
 // MarshalText returns the state's name.
@@ -40,56 +36,47 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads a state's name.
 func (s *State) UnmarshalText(text []byte) error {
-	for _, x := range []State{Connecting, Connected, Disconnected, Inconsistent} {
-		if x.String() == string(text) {
-			*s = x
+	for i, name := range stateNames {
+		if name == string(text) {
+			*s = State(i)
 			return nil
 		}
 	}
 	return fmt.Errorf("unknown state %q", text)
 }
 
-// Health is the condition of a source or sink, since when it has been so, and
-// the reason unless it is connected.
+// Health is the condition of a source, a sink or a pipeline, and since when it has
+// been so. Reason says what is wrong; in the health of a source that is Connected
+// it says what holds the source back.
 type Health struct {
-	State  State     `json:"state"`
-	Reason string    `json:"reason,omitempty"`
-	Since  time.Time `json:"since"`
+	State  State
+	Reason string
+	Since  time.Time
 }
 
-// set changes the condition and reports whether the state is a new one.
+// set changes the condition and reports whether there is something new to tell:
+// another state, or a reason where there was none, or none any more.
 func (h *Health) set(s State, reason string) bool {
+	news := h.State != s || (h.Reason == "") != (reason == "")
 	h.Reason = reason
-	if h.State == s {
-		return false
+	if h.State != s {
+		h.State, h.Since = s, time.Now()
 	}
-	h.State, h.Since = s, time.Now()
-	return true
+	return news
 }
 
-// setHealth changes the sink's condition. The caller holds q.mu.
-func (q *queue) setHealth(s State, reason string) {
-	if q.health.State == s && s == Connected {
-		return
-	}
-	if !q.health.set(s, reason) {
-		return
-	}
-	q.env.stateChanged("sink", q.name, q.health)
-}
-
-// stateChanged logs a change and tells the hook.
-func (e *environment) stateChanged(kind, name string, h Health) {
-	level := slog.LevelInfo
-	if h.State != Connected {
+// healthChanged logs a change and tells the hook.
+func (e *environment) healthChanged(kind, name string, h Health) {
+	level, text := slog.LevelInfo, kind+" is "+h.State.String()
+	if h.State > Connected || h.Reason != "" {
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String(kind, name)}
 	if h.Reason != "" {
 		attrs = append(attrs, slog.String("reason", h.Reason))
 	}
-	e.log.LogAttrs(e.ctx, level, kind+" is "+h.State.String(), attrs...)
-	if e.hooks.OnState != nil {
-		e.hooks.OnState(StateEvent{Kind: kind, Name: name, Health: h})
+	e.door.logLine(level, text, attrs)
+	if e.hooks.OnHealth != nil {
+		e.door.teller.tell(func() { e.hooks.OnHealth(kind, name, h) })
 	}
 }

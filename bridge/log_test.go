@@ -23,8 +23,8 @@ func logged(t *testing.T, payload int, msgs ...bridge.Message) string {
 	synctest.Test(t, func(t *testing.T) {
 		src := new(bridgetest.Source)
 		p, err := bridge.New(bridge.Config{
-			Sources: map[string]bridge.Source{"mem": src},
-			Rules: map[string]bridge.Rule{"r": bridge.RuleFunc(func(b *bridge.Batch, m *bridge.Message) error {
+			Sources: map[string]bridge.Source{"in": src},
+			Rules: map[string]bridge.Rule{"r": bridge.RuleFunc(func(b *bridge.Out, m *bridge.Message) error {
 				if m.ClientID == "rule" {
 					return errors.New("no number" + m.Username)
 				}
@@ -58,10 +58,10 @@ func TestLogPayload(t *testing.T) {
 	refused := bridge.Message{Topic: "t/1", ClientID: "rule", Payload: []byte(secret)}
 	given := bridge.Message{Topic: "t/2", Payload: []byte(secret)}
 	require.Equal(t, `level=WARN msg="rule failed" rule=r count=1 error="no number" topic=t/1
-level=WARN msg="sink gave up records" sink=s count=1 error="too large" rule=r topic=t/2
+level=WARN msg="sink gave up records" sink=s count=1 error="too large" outcome=refused rule=r topic=t/2
 `, logged(t, 0, refused, given))
 	require.Equal(t, `level=WARN msg="rule failed" rule=r count=1 error="no number" topic=t/1 payload="secret sec…"
-level=WARN msg="sink gave up records" sink=s count=1 error="too large" rule=r topic=t/2 data="secret sec…"
+level=WARN msg="sink gave up records" sink=s count=1 error="too large" outcome=refused rule=r topic=t/2 data="secret sec…"
 `, logged(t, 10, refused, given))
 	require.Contains(t, logged(t, 10, bridge.Message{Topic: "t", ClientID: "rule", Payload: []byte{0xff}}), `payload="base64:/w=="`)
 }

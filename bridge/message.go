@@ -5,7 +5,7 @@ import "time"
 // Message is one event handed out by a Source: an MQTT publish, or a client,
 // session or delivery event of a broker. It is a value in a slice that the
 // reader reuses; what its fields refer to (Payload, Props, Columns) must stay
-// unchanged until Delivery is settled.
+// unchanged until Delivery is settled: rules and tracers only read it.
 type Message struct {
 	// Topic is the topic name that the message was published to.
 	Topic string
@@ -72,3 +72,11 @@ type Properties struct {
 
 // UserProperty is one user property; names may repeat and their order counts.
 type UserProperty struct{ Key, Value string }
+
+// name is what rules are matched on: the event topic, or the topic.
+func (m *Message) name() string {
+	if m.Event != "" {
+		return m.Event
+	}
+	return m.Topic
+}

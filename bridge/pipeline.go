@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,21 +14,24 @@ import (
 // New, then call Run once. All methods may be called concurrently, before, while
 // and after it runs.
 type Pipeline struct {
-	cfg   Config
+	cfg   Config // the parts are those that New was given
 	env   *environment
 	feeds []*feed
-	stop  context.CancelFunc // of env.ctx
+	cells int // of a rule's counters: one for each worker
 
 	table   atomic.Pointer[table]
-	tracing atomic.Pointer[tracing] // nil when nobody follows messages
+	tracers atomic.Pointer[[]*tracerEntry] // nil when nobody follows messages
 
-	mu      sync.Mutex // guards changes of the table, and what follows
+	changing chan struct{} // held while somebody changes the pipeline; guards fallbacks
+	opened   bool          // the sinks in service are; guarded by changing
+	ready    chan struct{} // closed when reading begins
+	done     chan struct{} // closed when everything has ended
+
+	mu      sync.Mutex
 	state   runState
-	workers int // in all, for the rules' counters
-
-	retiring sync.WaitGroup // sinks that were replaced or removed
-	leaving  []*queue       // theirs, until they are closed; guarded by mu
-	lost     uint64         // records that those have given up; guarded by mu
+	since   time.Time // of state
+	leaving []*queue  // that were removed, until they have ended
+	lost    uint64    // records that those have given up
 }
 
 type runState uint8
@@ -38,68 +42,70 @@ const (
 	stopped
 )
 
-// New makes a pipeline. The error reports everything that is wrong with cfg.
-// Nothing is opened or started before Run; the sources and sinks belong to the
-// pipeline from then on, which closes them.
+// New makes a pipeline. An error reports every mistake in cfg. Nothing is opened or
+// started before Run. After New succeeds, the pipeline owns the sources and sinks
+// and closes them.
 func New(cfg Config) (*Pipeline, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
-	p := &Pipeline{cfg: cfg}
-	ctx, stop := context.WithCancel(context.Background())
-	p.env = &environment{start: time.Now(), ctx: ctx, hooks: &p.cfg.Hooks, log: cfg.Logger, payload: cfg.LogPayload}
-	p.stop = stop
-	for _, name := range sortedKeys(cfg.Sources) {
-		p.feeds = append(p.feeds, newFeed(name, cfg.Sources[name]))
+	return newPipeline(cfg.withDefaults())
+}
+
+func newPipeline(cfg Config) (*Pipeline, error) {
+	p := &Pipeline{cfg: cfg, changing: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}), since: time.Now()}
+	p.env = &environment{start: time.Now(), hooks: &p.cfg.Hooks, door: door{log: cfg.Logger}, payload: cfg.LogPayload}
+	for i, name := range sortedKeys(cfg.Sources) {
+		f, err := newFeed(p.env, i, name, cfg.Sources[name])
+		if err != nil {
+			return nil, err
+		}
+		p.feeds = append(p.feeds, f)
 	}
-	p.workers = cfg.Workers * len(p.feeds)
-	t := &table{sinks: make(map[string]*queue, len(cfg.Sinks)), rules: make(map[string]*ruleEntry, len(cfg.Rules))}
-	for name, s := range cfg.Sinks {
-		t.sinks[name] = newQueue(name, s, p.queueConfig(name), p.env)
+	p.cells = cfg.Workers * len(p.feeds)
+	p.table.Store(new(table))
+	change := Change{Rules: cfg.Rules, Sinks: cfg.Sinks, Queues: make(map[string]QueueConfig, len(cfg.Sinks))}
+	for name := range cfg.Sinks {
+		change.Queues[name] = cfg.queue(name)
 	}
-	for name, q := range t.sinks {
-		q.fallback = t.sinks[p.queueConfig(name).Fallback]
+	change.RuleFallbacks = make(map[string]string, len(cfg.Rules))
+	for name := range cfg.Rules {
+		change.RuleFallbacks[name] = ruleFallback(cfg, name)
 	}
-	for name, r := range cfg.Rules {
-		t.rules[name] = p.newRule(name, r, nil)
+	plan, err := p.plan(change)
+	if err != nil {
+		return nil, err
 	}
-	p.table.Store(t.build())
-	if cfg.Tracer != nil {
-		p.tracing.Store(&tracing{tracer: cfg.Tracer})
-	}
+	p.commit(plan)
 	return p, nil
 }
 
-func (p *Pipeline) queueConfig(sink string) QueueConfig {
-	if c, ok := p.cfg.Queues[sink]; ok {
-		return c
-	}
-	c := p.cfg.Queue
-	if c.Fallback == sink {
-		c.Fallback = "" // the default names one sink for all others
-	}
-	return c
-}
+// Ready returns a channel that is closed when all parts are open and messages are
+// being read. It is never closed if Run fails first.
+func (p *Pipeline) Ready() <-chan struct{} { return p.ready }
 
-// Run moves messages until ctx is cancelled, every source has ended or one has
-// failed. Then it drains: the sources are read no further, the queues are
-// written within Config.DrainTimeout (counted from the cancellation), messages
-// that are not settled by then stay unacknowledged, sinks and sources are
-// closed, and everything that Run started has ended.
+// Done returns a channel that is closed when Run has stopped everything.
+func (p *Pipeline) Done() <-chan struct{} { return p.done }
+
+// Run moves messages until ctx is canceled, every source has ended, or one has
+// failed. Then it drains: it stops reading, writes what the queues hold within
+// Config.DrainTimeout (counted from the cancellation), and closes sinks and
+// sources. Messages that are not settled by then stay unacknowledged. When Run
+// returns, everything that it started has ended, except calls of parts that do
+// not return; those are logged.
 //
-// It returns nil after a clean drain, ErrDrainTimeout when messages were left,
-// and the errors of the parts, with their names, otherwise.
+// Run returns nil after a clean drain, ErrDrainTimeout if messages were left, and
+// the errors of the parts, with their names, otherwise.
 func (p *Pipeline) Run(ctx context.Context) error {
-	p.mu.Lock()
-	if p.state != created {
-		p.mu.Unlock()
+	if !p.enter(created, running) {
 		return ErrClosed
 	}
-	p.state = running
-	p.mu.Unlock()
-
+	defer close(p.done)
+	defer p.env.door.teller.flush()
 	if err := p.open(ctx); err != nil {
+		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
+			err = nil // stopped before anything was read: a clean end
+		}
 		return errors.Join(err, p.shutdown())
 	}
 	readCtx, stopReading := context.WithCancel(ctx)
@@ -107,18 +113,34 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	drainCtx, giveUp := context.WithCancelCause(context.Background())
 	defer giveUp(nil)
 	defer context.AfterFunc(ctx, func() { p.startDrainTimer(drainCtx, giveUp) })()
-	defer context.AfterFunc(drainCtx, p.abort)()
+	defer context.AfterFunc(drainCtx, p.abandon)()
 
-	var checkers sync.WaitGroup
-	p.startCheckers(readCtx, &checkers)
-	err := p.work(readCtx, stopReading)
+	var watching sync.WaitGroup
+	p.startChecks(readCtx, &watching)
+	watching.Go(func() { p.watch(drainCtx) })
+	close(p.ready)
+	err := p.work(readCtx, drainCtx, stopReading)
 	if err != nil { // a source failed; do not wait for sinks for ever
 		p.startDrainTimer(drainCtx, giveUp)
 	}
 	drained := p.drain(drainCtx)
 	stopReading()
-	checkers.Wait()
-	return errors.Join(err, drained, p.shutdown())
+	giveUp(nil)
+	watching.Wait()
+	closed := p.shutdown()
+	return errors.Join(err, p.leftover(drained), closed)
+}
+
+// enter moves the pipeline from one state to another, and reports whether it was
+// in the first.
+func (p *Pipeline) enter(from, to runState) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state != from {
+		return false
+	}
+	p.state, p.since = to, time.Now()
+	return true
 }
 
 // startDrainTimer gives up draining after the timeout.
@@ -127,134 +149,213 @@ func (p *Pipeline) startDrainTimer(ctx context.Context, giveUp context.CancelCau
 	context.AfterFunc(ctx, func() { t.Stop() })
 }
 
-// open opens the sinks, then the sources.
+// open opens the sinks, then the sources. Nobody can exchange a sink meanwhile.
 func (p *Pipeline) open(ctx context.Context) error {
+	if err := p.lockChanges(ctx); err != nil {
+		return err
+	}
+	defer p.unlockChanges()
 	t := p.table.Load()
 	for _, name := range sortedKeys(t.sinks) {
-		if o, ok := t.sinks[name].sink.(Opener); ok {
-			if err := o.Open(ctx); err != nil {
-				return fmt.Errorf("sink %q: %w", name, err)
-			}
+		if err := p.env.openPart(ctx, "sink", name, t.sinks[name].service.Load().sink); err != nil {
+			return err
 		}
 	}
+	p.opened = true
 	for _, f := range p.feeds {
-		if o, ok := f.source.(Opener); ok {
-			if err := o.Open(ctx); err != nil {
-				return fmt.Errorf("source %q: %w", f.name, err)
-			}
+		if err := p.env.openPart(ctx, "source", f.name, f.source); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// openPart opens a source or a sink, if there is anything to open.
+func (e *environment) openPart(ctx context.Context, kind, name string, part any) error {
+	o, ok := part.(Opener)
+	if !ok {
+		return nil
+	}
+	if err := e.door.call(ctx, kind, name, "Open", o.Open); err != nil {
+		return fmt.Errorf("%s: %w", partName(kind, name), err)
+	}
+	return nil
+}
+
 // work runs the workers of all sources until they have ended. A source that
-// fails stops the others.
-func (p *Pipeline) work(ctx context.Context, stop context.CancelFunc) error {
+// fails stops the others. A Read that does not return after the end is left
+// behind, and so is a rule that has not returned when the drain is over.
+func (p *Pipeline) work(ctx, drain context.Context, stop context.CancelFunc) error {
 	var all sync.WaitGroup
 	for i, f := range p.feeds {
 		for j := range p.cfg.Workers {
 			w := &worker{p: p, feed: f, env: p.env, id: i*p.cfg.Workers + j, msgs: make([]Message, p.cfg.ReadBatch)}
 			all.Go(func() {
 				w.run(ctx)
-				f.reading <- struct{}{}
-				defer func() { <-f.reading }()
-				if f.err != nil {
+				if f.failed() != nil {
 					stop()
 				}
 			})
 		}
 	}
-	all.Wait()
+	done := make(chan struct{})
+	go func() {
+		all.Wait()
+		close(done)
+	}()
+	p.awaitWorkers(ctx, drain, done)
 	var errs []error
 	for _, f := range p.feeds {
-		errs = append(errs, f.err)
+		if left := f.end(); left {
+			errs = append(errs, fmt.Errorf("source %q: %w: a rule has not returned; its message and those behind it stay unacknowledged", f.name, ErrDrainTimeout))
+		}
+		errs = append(errs, f.failed())
 	}
 	return errors.Join(errs...)
 }
 
-// drain waits until all queues are empty. A record may move from one queue to
-// another, its fallback, so it takes a pass that finds nothing anywhere.
-func (p *Pipeline) drain(ctx context.Context) error {
+// awaitWorkers waits for the workers; after the end of ctx only for those that
+// are not in a Read, and after the end of drain for none.
+func (p *Pipeline) awaitWorkers(ctx, drain context.Context, done <-chan struct{}) {
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
 	for {
-		busy := false
-		for _, q := range p.everyQueue() {
-			busy = q.busy() || busy
-			if err := q.drain(ctx); err != nil {
-				p.abort() // may be under way already; then this waits for it
-				return p.leftover(err)
+		late := time.NewTimer(grace)
+		select {
+		case <-done:
+			late.Stop()
+			return
+		case <-drain.Done(): // those that wait for room continue now
+			select {
+			case <-done:
+			case <-late.C:
+				p.env.door.hangs("rule", "", "Apply")
 			}
+			late.Stop()
+			return
+		case <-late.C:
+		}
+		busy := false
+		for _, f := range p.feeds {
+			busy = f.busy() || busy
 		}
 		if !busy {
-			return p.leftover(nil)
+			for _, f := range p.feeds {
+				if f.inRead.Load() {
+					p.env.door.hangs("source", f.name, "Read")
+				}
+			}
+			return
 		}
 	}
 }
 
-// leftover turns what was given up into an error.
-func (p *Pipeline) leftover(err error) error {
-	var left uint64
-	for _, q := range p.everyQueue() {
-		left += q.givenUp()
+// drain waits until all queues are empty. It takes two passes in a row that find
+// nothing anywhere.
+//
+// Sequence: a pass sees the empty queue of a fallback; then another queue passes a
+// dead letter on to it and is empty, too, when the pass comes there. The letter is
+// found by the next pass. It goes nowhere else, so two are enough.
+func (p *Pipeline) drain(ctx context.Context) error {
+	for idle := 0; ; idle++ {
+		busy := false
+		for _, q := range p.queues() {
+			q.mu.Lock()
+			busy = !q.isEmpty() || busy
+			q.mu.Unlock()
+			if err := q.drain(ctx); err != nil {
+				p.abandon() // may be under way already; then this does nothing
+				return err
+			}
+		}
+		if busy {
+			idle = -1
+		}
+		if idle == 1 {
+			return nil
+		}
 	}
-	p.mu.Lock()
-	left += p.lost
-	p.mu.Unlock()
-	if left == 0 {
-		return err
-	}
-	return fmt.Errorf("%w: %d records were not stored; their messages stay unacknowledged", ErrDrainTimeout, left)
 }
 
-// abort gives up what is queued and ends the calls of Sink.Write.
-func (p *Pipeline) abort() {
-	if p.env.ctx.Err() != nil {
-		return
+// leftover turns what was given up into an error, once everything has ended; err is
+// that of the drain.
+func (p *Pipeline) leftover(err error) error {
+	e := &DrainError{Left: make(map[string]uint64)}
+	p.mu.Lock()
+	if p.lost > 0 {
+		e.Left[""] = p.lost
 	}
-	p.stop()
-	for _, q := range p.everyQueue() {
-		q.abort()
+	p.mu.Unlock()
+	for _, q := range p.queues() {
+		if n := q.snapshot().Ended[Abandoned]; n > 0 {
+			e.Left[q.name()] += n
+		}
+	}
+	if len(e.Left) == 0 {
+		return err
+	}
+	return e
+}
+
+// abandon gives up what is queued and ends the calls of Sink.Write.
+func (p *Pipeline) abandon() {
+	for _, q := range p.queues() {
+		q.abandon()
 	}
 }
 
 // shutdown closes the sinks, then the sources, which pass on acknowledgements.
 func (p *Pipeline) shutdown() error {
-	p.mu.Lock()
-	p.state = stopped
-	p.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), max(p.cfg.DrainTimeout, time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.DrainTimeout+3*grace)
 	defer cancel()
+	p.enter(running, stopped)
+	// A change that is under way ends: it sees the state, or its queues stop. Only
+	// one whose new sink does not open goes on; it sees the state after that.
+	for _, q := range p.queues() {
+		q.abandon()
+	}
+	changes, cancelChanges := context.WithTimeout(ctx, 3*grace)
+	defer cancelChanges()
+	if p.lockChanges(changes) == nil {
+		defer p.unlockChanges()
+	}
 	var errs []error
+	for _, q := range p.leavingQueues() {
+		_ = wait(ctx, q.gone) // its remover closes it
+	}
 	t := p.table.Load()
 	for _, name := range sortedKeys(t.sinks) {
-		if err := t.sinks[name].close(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("sink %q: close: %w", name, err))
+		q := t.sinks[name]
+		q.stop()
+		if err := p.env.closeSink(ctx, q.name(), q.service.Load()); err != nil {
+			errs = append(errs, fmt.Errorf("sink %q: close: %w", q.name(), err))
 		}
 	}
-	p.retiring.Wait()
-	p.stop()
 	for _, f := range p.feeds {
-		if err := f.source.Close(ctx); err != nil {
+		if err := p.env.door.call(ctx, "source", f.name, "Close", f.source.Close); err != nil {
 			errs = append(errs, fmt.Errorf("source %q: close: %w", f.name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// everyQueue returns the queues in service, and those that leave it.
-func (p *Pipeline) everyQueue() []*queue {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append(p.queues(), p.leaving...)
-}
-
-// queues returns the queues in service, by name.
+// queues returns the queues in service, by name, and those that leave it.
 func (p *Pipeline) queues() []*queue {
 	t := p.table.Load()
 	list := make([]*queue, 0, len(t.sinks))
 	for _, name := range sortedKeys(t.sinks) {
 		list = append(list, t.sinks[name])
 	}
-	return list
+	return append(list, p.leavingQueues()...)
+}
+
+func (p *Pipeline) leavingQueues() []*queue {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.leaving)
 }
 
 // Stats returns a snapshot of all counters. The figures of one sink are
@@ -262,44 +363,72 @@ func (p *Pipeline) queues() []*queue {
 func (p *Pipeline) Stats() Stats {
 	t := p.table.Load()
 	s := Stats{
+		Version: t.version,
 		Sources: make(map[string]SourceStats, len(p.feeds)),
 		Rules:   make(map[string]RuleStats, len(t.rules)),
 		Sinks:   make(map[string]SinkStats, len(t.sinks)),
+		Untold:  p.env.door.teller.untold(),
 	}
 	for _, f := range p.feeds {
-		f.healthMu.Lock()
-		h := f.health
-		f.healthMu.Unlock()
-		s.Sources[f.name] = SourceStats{f.received.Load(), f.bytes.Load(), f.unmatched.Load(), h}
+		s.Sources[f.name] = f.snapshot()
 	}
 	for name, r := range t.rules {
 		s.Rules[name] = r.snapshot()
 	}
-	for name, q := range t.sinks {
-		q.mu.Lock()
-		s.Sinks[name] = q.snapshot()
-		q.mu.Unlock()
+	for _, q := range p.queues() {
+		s.Sinks[q.name()] = q.snapshot()
 	}
 	return s
 }
 
-// Check asks the source or sink of that name whether it can do its work now. It
-// returns nil for one that does not implement Checker.
-func (p *Pipeline) Check(ctx context.Context, name string) error {
-	var part any
-	if q := p.table.Load().sinks[name]; q != nil {
-		part = q.sink
-	}
-	for _, f := range p.feeds {
-		if f.name == name && part == nil {
-			part = f.source
+// Config returns what the pipeline is made of now: the configuration with all
+// defaults filled in, and with the rules, sinks and options of queues that are in
+// service. Callers must not use or change the parts.
+func (p *Pipeline) Config() Config {
+	t := p.table.Load()
+	cfg := p.cfg
+	cfg.Rules = make(map[string]Rule, len(t.rules))
+	cfg.RuleFallbacks = make(map[string]string)
+	for name, e := range t.rules {
+		cfg.Rules[name] = e.rule
+		if e.fallback != "" {
+			cfg.RuleFallbacks[name] = e.fallback
 		}
 	}
-	if part == nil {
-		return fmt.Errorf("there is no source or sink %q", name)
+	cfg.Sinks = make(map[string]Sink, len(t.sinks))
+	cfg.Queues = make(map[string]QueueConfig, len(t.sinks))
+	for name, q := range t.sinks {
+		q.mu.Lock()
+		cfg.Sinks[name], cfg.Queues[name] = q.service.Load().sink, q.cfg
+		q.mu.Unlock()
 	}
-	if c, ok := part.(Checker); ok {
-		return c.Check(ctx)
+	return cfg
+}
+
+// Trace lets t follow messages from now on, until stop is called.
+func (p *Pipeline) Trace(t Tracer) (stop func()) {
+	own := &tracerEntry{t}
+	p.changeTracers(func(list []*tracerEntry) []*tracerEntry { return append(slices.Clone(list), own) })
+	return func() {
+		p.changeTracers(func(list []*tracerEntry) []*tracerEntry {
+			return slices.DeleteFunc(slices.Clone(list), func(x *tracerEntry) bool { return x == own })
+		})
 	}
-	return nil
+}
+
+// tracerEntry is a Tracer that can be told from an equal one.
+type tracerEntry struct{ Tracer }
+
+func (p *Pipeline) changeTracers(change func([]*tracerEntry) []*tracerEntry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []*tracerEntry
+	if old := p.tracers.Load(); old != nil {
+		list = *old
+	}
+	if list = change(list); len(list) == 0 {
+		p.tracers.Store(nil)
+	} else {
+		p.tracers.Store(&list)
+	}
 }

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -29,7 +30,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // keyed makes one record of a message: its client id is the key, its payload the
 // data.
 func keyed(filters ...string) bridge.Rule {
-	return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+	return bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 		out.Add(bridge.Record{Key: []byte(m.ClientID), Data: m.Payload})
 		return nil
 	}, filters...)
@@ -52,14 +53,14 @@ func check(c *bridgetest.Checker, records []bridgetest.Stored) bridgetest.Report
 // invariant checks the sum that SinkStats promises.
 func invariant(t *testing.T, s bridge.SinkStats) {
 	t.Helper()
-	require.Equal(t, s.Matched, s.Success+s.Failed+s.Dropped.Total()+uint64(s.Inflight)+uint64(s.Queuing), "%+v", s)
+	require.Equal(t, s.Matched, sum(s.Ended)+uint64(s.Queue.Inflight)+uint64(s.Queue.Waiting), "%+v", s)
 }
 
 func TestPipelineDelivers(t *testing.T) {
 	t.Parallel()
 	src, sink := new(bridgetest.Source), new(bridgetest.Sink)
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mem": src},
+		Sources: map[string]bridge.Source{"in": src},
 		Rules:   map[string]bridge.Rule{"all": keyed("t/#")},
 		Sinks:   map[string]bridge.Sink{"mem": sink},
 	})
@@ -84,11 +85,11 @@ func TestPipelineDelivers(t *testing.T) {
 	require.True(t, src.Closed())
 
 	s := p.Stats()
-	require.EqualValues(t, 10_001, s.Sources["mem"].Received)
-	require.EqualValues(t, 1, s.Sources["mem"].Unmatched)
+	require.EqualValues(t, 10_001, s.Sources["in"].Received)
+	require.EqualValues(t, 1, s.Sources["in"].Unmatched)
 	require.EqualValues(t, 10_000, s.Rules["all"].Passed)
 	require.EqualValues(t, 10_000, s.Rules["all"].ActionsSuccess)
-	require.EqualValues(t, 10_000, s.Sinks["mem"].Success)
+	require.EqualValues(t, 10_000, s.Sinks["mem"].Ended[bridge.Stored])
 	invariant(t, s.Sinks["mem"])
 }
 
@@ -109,7 +110,7 @@ func faults(t *testing.T, seed uint64) {
 	src := &bridgetest.Source{Window: 1 + rng.IntN(2000)}
 	sink := randomFaults(rng)
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mem": src},
+		Sources: map[string]bridge.Source{"in": src},
 		Rules:   map[string]bridge.Rule{"all": keyed("t/#")},
 		Sinks:   map[string]bridge.Sink{"mem": sink},
 		Queue: bridge.QueueConfig{
@@ -137,9 +138,9 @@ func faults(t *testing.T, seed uint64) {
 	require.Empty(t, sink.Violations())
 	s := p.Stats().Sinks["mem"]
 	invariant(t, s)
-	require.EqualValues(t, messages, s.Success)
+	require.EqualValues(t, messages, s.Ended[bridge.Stored])
 	require.LessOrEqual(t, report.Duplicates, int(s.Ambiguous))
-	require.Zero(t, s.Lanes)
+	require.Zero(t, s.Queue.Lanes)
 }
 
 // randomFaults returns a sink that fails in every way a sink may and still, in
@@ -200,14 +201,14 @@ func TestPermanentFailuresGoToTheFallback(t *testing.T) {
 		return bridgetest.Fault{}
 	}}
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mem": src},
+		Sources: map[string]bridge.Source{"in": src},
 		Rules:   map[string]bridge.Rule{"all": keyed("t/#")},
 		Sinks:   map[string]bridge.Sink{"main": sink, "dead": dead},
 		Queues:  map[string]bridge.QueueConfig{"main": {Fallback: "dead"}},
 		Logger:  quiet,
 	})
 	require.NoError(t, err)
-	require.NoError(t, p.SetRule("all", bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+	require.NoError(t, p.SetRule("all", bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 		out.Add(bridge.Record{Sink: "main", Key: []byte(m.ClientID), Data: m.Payload})
 		return nil
 	}, "t/#")))
@@ -227,7 +228,7 @@ func TestPermanentFailuresGoToTheFallback(t *testing.T) {
 	acked, _, open, twice := src.Counts()
 	require.Equal(t, [3]int{100, 0, 0}, [3]int{acked, open, twice})
 	s := p.Stats()
-	require.EqualValues(t, 10, s.Sinks["main"].DeadLettered)
+	require.EqualValues(t, 10, s.Sinks["main"].Ended[bridge.DeadLettered])
 	require.EqualValues(t, 10, s.Rules["all"].ActionsFailed)
 	invariant(t, s.Sinks["main"])
 	invariant(t, s.Sinks["dead"])
@@ -242,7 +243,7 @@ func TestDrainTimeoutLeavesMessagesUnacknowledged(t *testing.T) {
 			return ctx.Err()
 		}}
 		p, err := bridge.New(bridge.Config{
-			Sources:      map[string]bridge.Source{"mem": src},
+			Sources:      map[string]bridge.Source{"in": src},
 			Rules:        map[string]bridge.Rule{"all": keyed("#")},
 			Sinks:        map[string]bridge.Sink{"mem": sink},
 			Queue:        bridge.QueueConfig{MaxRecords: 10},
@@ -275,8 +276,8 @@ func TestOptionalRecordsDoNotHoldUpOthers(t *testing.T) {
 			return bridge.Unavailable(errors.New("no such stream"))
 		}}
 		p, err := bridge.New(bridge.Config{
-			Sources: map[string]bridge.Source{"mem": src},
-			Rules: map[string]bridge.Rule{"both": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+			Sources: map[string]bridge.Source{"in": src},
+			Rules: map[string]bridge.Rule{"both": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 				out.Add(bridge.Record{Sink: "stuck", Key: []byte("k"), Data: m.Payload, Optional: true})
 				out.Add(bridge.Record{Sink: "good", Key: []byte("k"), Data: m.Payload})
 				return nil
@@ -297,7 +298,7 @@ func TestOptionalRecordsDoNotHoldUpOthers(t *testing.T) {
 		synctest.Wait()
 		s := p.Stats()
 		require.Len(t, good.Records(), 1000)
-		require.EqualValues(t, 990, s.Sinks["stuck"].Dropped.QueueFull)
+		require.EqualValues(t, 990, s.Sinks["stuck"].Ended[bridge.Dropped])
 		require.Equal(t, bridge.Disconnected, s.Sinks["stuck"].Health.State)
 		require.Equal(t, "no such stream", s.Sinks["stuck"].Health.Reason)
 		require.Equal(t, bridge.Connected, s.Sinks["good"].Health.State)
@@ -319,7 +320,7 @@ func TestFullQueuePolicies(t *testing.T) {
 					return nil
 				}}
 				p, err := bridge.New(bridge.Config{
-					Sources: map[string]bridge.Source{"mem": src},
+					Sources: map[string]bridge.Source{"in": src},
 					Rules:   map[string]bridge.Rule{"all": keyed("#")},
 					Sinks:   map[string]bridge.Sink{"mem": sink},
 					Queue:   bridge.QueueConfig{MaxRecords: 10, OnFull: policy, BatchSize: 1, InFlight: 1},
@@ -347,7 +348,7 @@ func TestFullQueuePolicies(t *testing.T) {
 				}
 				require.ElementsMatch(t, want, got)
 				s := p.Stats().Sinks["mem"]
-				require.EqualValues(t, 20, s.Dropped.QueueFull)
+				require.EqualValues(t, 20, s.Ended[bridge.Dropped])
 				invariant(t, s)
 				acked, _, open, _ := src.Counts()
 				require.Equal(t, [2]int{30, 0}, [2]int{acked, open})
@@ -369,7 +370,7 @@ func TestRecordTTL(t *testing.T) {
 			return nil
 		}}
 		p, err := bridge.New(bridge.Config{
-			Sources: map[string]bridge.Source{"mem": src},
+			Sources: map[string]bridge.Source{"in": src},
 			Rules:   map[string]bridge.Rule{"all": keyed("#")},
 			Sinks:   map[string]bridge.Sink{"mem": sink},
 			Queue:   bridge.QueueConfig{RecordTTL: time.Minute},
@@ -382,7 +383,7 @@ func TestRecordTTL(t *testing.T) {
 		require.NoError(t, p.Run(t.Context()))
 		require.Len(t, sink.Records(), 1)
 		s := p.Stats().Sinks["mem"]
-		require.EqualValues(t, 2, s.Dropped.Expired)
+		require.EqualValues(t, 2, s.Ended[bridge.Expired])
 		invariant(t, s)
 	})
 }
@@ -390,25 +391,25 @@ func TestRecordTTL(t *testing.T) {
 func TestRuleErrorsAndPanics(t *testing.T) {
 	t.Parallel()
 	src, sink := new(bridgetest.Source), new(bridgetest.Sink)
-	var events []bridge.RuleErrorEvent
+	var events []error
 	rule := func(f func(seq uint64) error) bridge.Rule {
-		return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		return bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 			out.Add(bridge.Record{Key: []byte("k"), Data: m.Payload})
 			return f(binary.BigEndian.Uint64(m.Payload))
 		}, "t/#")
 	}
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mem": src},
+		Sources: map[string]bridge.Source{"in": src},
 		Rules: map[string]bridge.Rule{
 			"a-fails":  rule(func(uint64) error { return errors.New("bad") }),
 			"b-panics": rule(func(seq uint64) error { return []error{}[seq] }),
 			"c-works":  rule(func(uint64) error { return nil }),
-			"d-lost":   bridge.RuleFunc(func(out *bridge.Batch, _ *bridge.Message) error { out.Add(bridge.Record{Sink: "none"}); return nil }, "t/#"),
-			"e-drops":  bridge.RuleFunc(func(*bridge.Batch, *bridge.Message) error { return nil }, "t/#"),
+			"d-lost":   bridge.RuleFunc(func(out *bridge.Out, _ *bridge.Message) error { out.Add(bridge.Record{Sink: "none"}); return nil }, "t/#"),
+			"e-drops":  bridge.RuleFunc(func(*bridge.Out, *bridge.Message) error { return nil }, "t/#"),
 		},
 		Sinks:   map[string]bridge.Sink{"mem": sink},
 		Workers: 1,
-		Hooks:   bridge.Hooks{OnRuleError: func(e bridge.RuleErrorEvent) { events = append(events, e) }},
+		Hooks:   bridge.Hooks{OnRuleError: func(_, _ string, err error) { events = append(events, err) }},
 		Logger:  quiet,
 	})
 	require.NoError(t, err)
@@ -418,21 +419,21 @@ func TestRuleErrorsAndPanics(t *testing.T) {
 	require.Len(t, sink.Records(), 2)
 	require.Equal(t, "c-works", sink.Records()[0].Rule)
 	require.Len(t, events, 6)
-	require.ErrorContains(t, events[1].Err, `rule "b-panics" panicked`)
-	require.ErrorContains(t, events[2].Err, `there is no sink "none"`)
+	require.ErrorContains(t, events[1], `rule "b-panics" panicked`)
+	require.ErrorContains(t, events[2], `there is no sink "none"`)
 	s := p.Stats().Rules
 	for _, name := range []string{"a-fails", "b-panics", "d-lost"} {
 		got := s[name]
 		require.Contains(t, map[string]string{
 			"a-fails": "bad", "d-lost": `there is no sink "none"`,
-			"b-panics": `rule "b-panics" panicked: runtime error: index out of range [0] with length 0`,
+			"b-panics": `rule "b-panics" panicked in Apply: runtime error: index out of range [0] with length 0`,
 		}[name], got.LastError)
 		require.NotEmpty(t, got.LastError)
 		require.WithinDuration(t, time.Now(), got.LastErrorAt, time.Hour)
 		got.LastError, got.LastErrorAt = "", time.Time{}
-		require.Equal(t, bridge.RuleStats{Matched: 2, Failed: 2, Exception: 2, Enabled: true}, got, name)
+		require.Equal(t, bridge.RuleStats{Matched: 2, Exception: 2, Enabled: true}, got, name)
 	}
-	require.Equal(t, bridge.RuleStats{Matched: 2, Failed: 2, NoResult: 2, Enabled: true}, s["e-drops"])
+	require.Equal(t, bridge.RuleStats{Matched: 2, NoResult: 2, Enabled: true}, s["e-drops"])
 	acked, _, open, twice := src.Counts()
 	require.Equal(t, [3]int{2, 0, 0}, [3]int{acked, open, twice})
 }
@@ -446,8 +447,8 @@ func TestNewReportsEverything(t *testing.T) {
 		Queues: map[string]bridge.QueueConfig{"t": {}, "s": {Fallback: "u"}},
 	})
 	for _, want := range []string{
-		"Sources: at least one", `Rules["r"]`, `Rules["n"]: is nil`, "Queue: MaxBytes",
-		`Queues["t"]: there is no sink`, `Queues["s"]: there is no sink "u" to be its Fallback`,
+		"Sources: at least one", `Rules["r"]`, `Rules["n"]: is nil`, "Queue.MaxBytes",
+		`Queues["t"]: there is no sink`, `Queues["s"].Fallback: there is no sink "u"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}
@@ -465,7 +466,7 @@ func TestInvariantWhileBlocked(t *testing.T) {
 			return nil
 		}}
 		p, err := bridge.New(bridge.Config{
-			Sources: map[string]bridge.Source{"mem": src},
+			Sources: map[string]bridge.Source{"in": src},
 			Rules:   map[string]bridge.Rule{"all": keyed("#")},
 			Sinks:   map[string]bridge.Sink{"mem": sink},
 			Queue:   bridge.QueueConfig{MaxRecords: 3},
@@ -486,4 +487,48 @@ func TestInvariantWhileBlocked(t *testing.T) {
 		require.NoError(t, <-done)
 		require.Len(t, sink.Records(), 10)
 	})
+}
+
+func sum(ended [bridge.Abandoned + 1]uint64) (n uint64) {
+	for _, x := range ended {
+		n += x
+	}
+	return n
+}
+
+// TestStopWhileOpening cancels Run while a part is still being opened. Nothing has
+// been read, so that this is a clean end, like any other cancellation.
+func TestStopWhileOpening(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]error{"canceled": nil, "broken as well": errors.New("no route")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sink := &openingSink{open: func(ctx context.Context) error {
+				<-ctx.Done()
+				return cmp.Or(late, fmt.Errorf("dial: %w", ctx.Err()))
+			}}
+			p, err := bridge.New(bridge.Config{
+				Sources: map[string]bridge.Source{"in": new(bridgetest.Source)}, Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(*bridge.Out, *bridge.Message) error { return nil }, "#")},
+				Sinks: map[string]bridge.Sink{"s": sink}, Logger: quiet,
+			})
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			require.ErrorIs(t, p.Run(ctx), late)
+			require.True(t, sink.closed.Load())
+		})
+	}
+}
+
+type openingSink struct {
+	bridgetest.Sink
+	open   func(context.Context) error
+	closed atomic.Bool
+}
+
+func (s *openingSink) Open(ctx context.Context) error { return s.open(ctx) }
+
+func (s *openingSink) Close(context.Context) error {
+	s.closed.Store(true)
+	return nil
 }

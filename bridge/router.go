@@ -1,12 +1,12 @@
 package bridge
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/sluiceio/sluice/internal/topic"
@@ -14,10 +14,12 @@ import (
 
 // ruleEntry is a rule in service. It is replaced, not changed, when the rule is.
 type ruleEntry struct {
-	name    string
-	rule    Rule
-	enabled bool
-	filters []string
+	name     string
+	rule     Rule
+	enabled  bool
+	filters  []string
+	targets  []Target // nil if it does not tell
+	fallback string   // sink of the messages on which it fails; empty for none
 	*ruleCounters
 }
 
@@ -28,30 +30,76 @@ type ruleCounters struct {
 	last                       atomic.Pointer[lastError] // exception
 }
 
-// table is what routes messages and records: an immutable snapshot that each
-// worker loads once per batch, so that no message sees half a change.
-type table struct {
-	rules map[string]*ruleEntry
-	index *topic.Index[*ruleEntry]
-	sinks map[string]*queue
-	only  *queue        // the only sink, for records that name none
-	users atomic.Int64  // workers, and the table before it until that is gone
-	gone  chan struct{} // closed when replaced and nobody uses it any more
-	once  sync.Once     // guards the closing
-	next  *table        // what has replaced it
+// succeeded counts records of a rule that were stored. The rule may be nil: dead
+// letters are nobody's.
+func (r *ruleEntry) succeeded(n uint64) {
+	if r != nil && n > 0 {
+		r.success.Add(n)
+	}
 }
 
-func checkFilters(r Rule) error {
-	filters := r.Filters()
-	if len(filters) == 0 {
-		return errors.New("the rule has no topic filter")
+// table is what routes messages and records: an immutable snapshot that a worker
+// takes with each batch, so that no message sees half a change.
+type table struct {
+	version   uint64
+	rules     map[string]*ruleEntry
+	index     *topic.Index[*ruleEntry]
+	sinks     map[string]*queue
+	only      *queue // the only sink, for records that name none
+	unmatched *queue // for messages that no rule wants; nil for none
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+// with returns a table with the rules changed, nil being gone, and with the sinks.
+func (t *table) with(rules map[string]*ruleEntry, sinks map[string]*queue, unmatched string) *table {
+	next := &table{version: t.version + 1, rules: maps.Clone(t.rules), index: t.index, sinks: sinks, unmatched: sinks[unmatched]}
+	if next.rules == nil {
+		next.rules = make(map[string]*ruleEntry, len(rules))
 	}
-	for _, f := range filters {
-		if err := topic.ValidateFilter(f); err != nil {
-			return err
+	if next.index == nil { // the first one, made at once
+		next.index = topic.NewIndex(func(yield func(string, *ruleEntry) bool) {
+			for _, name := range sortedKeys(rules) {
+				for _, f := range rules[name].filters {
+					if !yield(f, rules[name]) {
+						return
+					}
+				}
+			}
+		})
+		maps.Copy(next.rules, rules)
+	} else {
+		for name, e := range rules {
+			next.replace(name, e)
 		}
 	}
-	return nil
+	if len(sinks) == 1 {
+		for _, q := range sinks {
+			next.only = q
+		}
+	}
+	return next
+}
+
+// replace puts a rule in the place of the one of that name.
+func (t *table) replace(name string, e *ruleEntry) {
+	if old := t.rules[name]; old != nil {
+		delete(t.rules, name)
+		if old.enabled {
+			for _, f := range old.filters {
+				t.index = t.index.Without(f, old)
+			}
+		}
+	}
+	if e == nil {
+		return
+	}
+	t.rules[name] = e
+	if e.enabled {
+		for _, f := range e.filters {
+			t.index = t.index.With(f, e)
+		}
+	}
 }
 
 // sink finds the queue for a record.

@@ -27,7 +27,7 @@ func TestRouting(t *testing.T) {
 	}
 	rules := map[string]bridge.Rule{}
 	for name, f := range filters {
-		rules[name] = bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		rules[name] = bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 			out.Add(bridge.Record{Key: []byte("k"), Data: m.Payload})
 			return nil
 		}, f...)

@@ -30,3 +30,17 @@ type Source interface {
 type Typer interface {
 	Type() string
 }
+
+// Windower is implemented by sources that hand out only so many messages before
+// earlier ones are settled. While unsettled is at the limit the source's Health
+// says which sink holds the oldest of them.
+type Windower interface {
+	Window() (unsettled, limit int)
+}
+
+// Counter is implemented by sources and sinks that count what a pipeline cannot
+// see, such as messages that were lost before Read. Counts returns their counters by
+// name, in lower case with underscores; they only grow.
+type Counter interface {
+	Counts() map[string]uint64
+}

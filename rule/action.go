@@ -37,6 +37,7 @@ type Action struct {
 	// them.
 	Optional bool
 	// Dialect is the dialect of the templates, default template.Bridge.
+	// template.JSON is for Data; the others are then of the default.
 	Dialect template.Dialect
 }
 
@@ -67,6 +68,19 @@ type action struct {
 	// destination is the destination when it does not depend on the row.
 	destination string
 	fixedDest   bool
+	odd         []ActionWarning
+}
+
+// ActionWarning is something odd about a template of an action.
+type ActionWarning struct {
+	// Action is the action's index and Field the field of Action that has the
+	// template, such as "Key" or "Attrs trace".
+	Action int
+	Field  string
+	// Never is set when a placeholder has no value in any row. A key with
+	// KeyError fails every message then.
+	Never bool
+	template.Warning
 }
 
 type attr struct {
@@ -84,11 +98,16 @@ func compileAction(p *program, a Action) (*action, error) {
 	out := &action{Action: a}
 	var errs []error
 	compile := func(field, text string) *template.Template {
-		t, err := template.CompileWith(text, template.Options{Dialect: a.Dialect})
+		d := a.Dialect
+		if d == template.JSON && field != "Data" {
+			d = template.Bridge
+		}
+		t, err := template.CompileWith(text, template.Options{Dialect: d})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", field, err))
 			return nil
 		}
+		p.checkTemplate(out, field, t)
 		return t.Bind(p.bindVar)
 	}
 	out.dest = compile("Dest", a.Dest)
@@ -105,37 +124,84 @@ func compileAction(p *program, a Action) (*action, error) {
 	return out, nil
 }
 
-// record appends the record that the action makes of the run's row.
-func (a *action) record(r *run, out *bridge.Batch) error {
+// checkTemplate notes what is odd about a template.
+func (p *program) checkTemplate(a *action, field string, t *template.Template) {
+	for _, w := range t.Warnings() {
+		a.odd = append(a.odd, ActionWarning{Field: field, Warning: w})
+	}
+	for _, v := range t.Vars() {
+		if v.Whole() || p.row.star {
+			continue
+		}
+		if _, ok := p.row.find(v.Path[0]); !ok {
+			w := template.Warning{Text: v.String(), Msg: v.String() + " has no value: the statement selects no column " + v.Path[0], Hint: p.columnHint(v.Path[0])}
+			a.odd = append(a.odd, ActionWarning{Field: field, Never: true, Warning: w})
+		}
+	}
+}
+
+// columnHint says what to write for a column that the row does not have.
+func (p *program) columnHint(name string) string {
+	var selected []string
+	for i := range p.row.columns {
+		selected = append(selected, p.row.columns[i].name)
+	}
+	if near := nearest(name, selected); near != "" {
+		return "did you mean $<" + near + ">?"
+	}
+	return "templates see what SELECT or DO select; add it there"
+}
+
+// record makes the action's record of the run's row, in the memory of out.
+func (a *action) record(r *run, out *bridge.Out) (bridge.Record, error) {
 	rec := bridge.Record{Sink: a.Sink, Dest: a.destination, Optional: a.Optional}
 	var err error
 	if rec.Key, err = a.recordKey(r, out); err != nil {
-		return r.prog.fault("partition key", err)
+		return rec, r.prog.fault("partition key", err)
 	}
 	if !a.fixedDest {
-		rec.Dest = r.dest(a.dest.Append(out.AvailableBuffer(), (*boundRow)(&r.row)))
+		rec.Dest = r.dest(r.render(a.dest, out.AvailableBuffer()))
 	}
 	if a.Action.HashKey != "" {
-		rec.HashKey = out.Keep(a.hashKey.Append(out.AvailableBuffer(), (*boundRow)(&r.row)))
+		rec.HashKey = r.keep(a.hashKey, out)
 	}
-	rec.Data = out.Keep(a.data.Append(out.AvailableBuffer(), (*boundRow)(&r.row)))
+	rec.Data = r.keep(a.data, out)
 	if len(a.attrs) > 0 {
 		rec.Attrs = out.Attrs(len(a.attrs))
 		for i, t := range a.attrs {
-			rec.Attrs[i] = bridge.Attr{Name: t.name, Value: out.Keep(t.value.Append(out.AvailableBuffer(), (*boundRow)(&r.row)))}
+			rec.Attrs[i] = bridge.Attr{Name: t.name, Value: r.keep(t.value, out)}
 		}
 	}
-	out.Add(rec)
-	return nil
+	r.arena.Spend(recordCost + len(rec.Key) + len(rec.Dest))
+	if err := r.arena.Err(); err != nil {
+		return rec, r.prog.fault("the records", err)
+	}
+	return rec, nil
 }
 
-func (a *action) recordKey(r *run, out *bridge.Batch) ([]byte, error) {
+// recordCost is what a record costs beside its content.
+const recordCost = 192
+
+// keep renders a template of the run's row into out and counts what that makes.
+func (r *run) keep(t *template.Template, out *bridge.Out) []byte {
+	b := r.render(t, out.AvailableBuffer())
+	r.arena.Spend(len(b))
+	return out.Keep(b)
+}
+
+// render appends a template of the run's row.
+func (r *run) render(t *template.Template, dst []byte) []byte {
+	dst, _ = t.Append(dst, (*boundRow)(&r.row)) // a row has no value that cannot be rendered
+	return dst
+}
+
+func (a *action) recordKey(r *run, out *bridge.Out) ([]byte, error) {
 	if a.Action.Key == "" {
 		return nil, nil
 	}
 	buf := out.AvailableBuffer()
 	if a.UndefinedKey == KeyConstant {
-		return out.Keep(a.key.Append(buf, (*boundRow)(&r.row))), nil
+		return out.Keep(r.render(a.key, buf)), nil
 	}
 	key, err := a.key.AppendStrict(buf, (*boundRow)(&r.row))
 	if err == nil {
@@ -164,8 +230,11 @@ func hashTopic(m *bridge.Message) uint64 {
 	return h
 }
 
-// maxDests bounds the destinations that a run remembers.
-const maxDests = 1024
+// maxDests bounds the destinations that a run remembers, and maxDest their length.
+const (
+	maxDests = 1024
+	maxDest  = 256
+)
 
 // dest returns a rendered destination as a string. Destinations are few, so they
 // are remembered rather than allocated for every record.
@@ -177,6 +246,8 @@ func (r *run) dest(rendered []byte) string {
 		r.dests = make(map[string]string)
 	}
 	name := string(rendered)
-	r.dests[name] = name
+	if len(name) <= maxDest {
+		r.dests[name] = name
+	}
 	return name
 }

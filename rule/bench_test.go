@@ -59,13 +59,13 @@ func BenchmarkRule(b *testing.B) {
 			r, err := rule.New(rule.Config{SQL: w.sql, Actions: []rule.Action{w.action}})
 			require.NoError(b, err)
 			m := message(w.payload)
-			var out bridge.Batch
+			var out bridge.Out
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := r.Apply(&out, m); err != nil {
 					b.Fatal(err)
 				}
-				if len(out.Records) > 100 {
+				if len(out.Records()) > 100 {
 					out.Reset()
 				}
 			}
@@ -81,13 +81,13 @@ func BenchmarkParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		m := message(reading)
-		var out bridge.Batch
+		var out bridge.Out
 		for pb.Next() {
 			if err := r.Apply(&out, m); err != nil {
 				b.Error(err)
 				return
 			}
-			if len(out.Records) > 100 {
+			if len(out.Records()) > 100 {
 				out.Reset()
 			}
 		}
@@ -102,7 +102,7 @@ func TestApplyDoesNotAllocate(t *testing.T) {
 		r, err := rule.New(rule.Config{SQL: w.sql, Actions: []rule.Action{w.action}})
 		require.NoError(t, err)
 		m := message(w.payload)
-		var out bridge.Batch
+		var out bridge.Out
 		apply := func() {
 			out.Reset()
 			require.NoError(t, r.Apply(&out, m))

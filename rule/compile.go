@@ -3,6 +3,7 @@ package rule
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sluiceio/sluice/internal/sqlparse"
@@ -19,12 +20,28 @@ type compiler struct {
 	// such failures.
 	late bool
 	errs []*SyntaxError
+	// run computes constants; nil until there are any.
+	run *run
+	// exhausted is set when they cost more than their budget.
+	exhausted bool
 	// reads are the selected columns that expressions read, by frame and slot.
 	reads map[[2]int]bool
+	// pending are the columns that are being put together, by name and in the
+	// order in which they were begun; wanted are those that the field at hand
+	// reads.
+	pending map[string]*pending
+	order   []string
+	wanted  []string
+	// unsure counts the branches around the expression at hand that may not be
+	// reached, and dead those that never are.
+	unsure, dead int
+
+	names *names
 }
 
-// compile compiles a statement for an engine.
-func compile(name, sql string, engine *Engine, late bool) (*program, error) {
+// compile compiles a statement for an engine. Events have the columns given beside
+// those that are known.
+func compile(name, sql string, engine *Engine, columns []string) (*program, error) {
 	stmt, err := sqlparse.Parse(sql)
 	if err != nil {
 		var fault *sqlparse.Error
@@ -32,15 +49,18 @@ func compile(name, sql string, engine *Engine, late bool) (*program, error) {
 		return nil, &SyntaxError{fault}
 	}
 	c := &compiler{
-		prog:   &program{name: name, stmt: stmt, engine: engine, clause: "SELECT", metadata: engine.metadataFor(name)},
-		engine: engine, sql: sql, late: late || engine.late, reads: make(map[[2]int]bool),
+		prog:   &program{name: name, sql: sql, stmt: stmt, engine: engine, clause: "SELECT", metadata: engine.metadataFor(name)},
+		engine: engine, sql: sql, late: engine.late, reads: make(map[[2]int]bool), pending: make(map[string]*pending),
 	}
 	c.filters(stmt.From)
+	c.names = newNames(stmt, c.prog.filters, slices.Concat(engine.columns, columns))
 	if stmt.Foreach {
 		c.foreach(stmt)
 	} else {
 		c.selects(stmt)
 	}
+	slices.SortStableFunc(c.errs, byPlace)
+	slices.SortStableFunc(c.prog.warnings, byPlace)
 	if len(c.errs) > 0 {
 		return nil, &faults{c.errs}
 	}
@@ -50,6 +70,8 @@ func compile(name, sql string, engine *Engine, late bool) (*program, error) {
 	}
 	return c.prog, nil
 }
+
+func byPlace(a, b *SyntaxError) int { return a.err.Span.Start - b.err.Span.Start }
 
 // maxFaults is how many faults of a statement are reported.
 const maxFaults = 20
@@ -63,12 +85,41 @@ func (c *compiler) refuse(span sqlparse.Span, msg, hint string) {
 }
 
 // refuseOrFail records a fault that EMQX sees only when it evaluates the
-// expression, or returns what then fails.
+// expression, or returns what then fails. Where the expression is never evaluated
+// it is a warning.
 func (c *compiler) refuseOrFail(span sqlparse.Span, msg, hint string) *failExpr {
-	if !c.late {
+	switch {
+	case c.late:
+	case c.dead > 0:
+		c.warn(span, msg, hint)
+	default:
 		c.refuse(span, msg, hint)
 	}
 	return &failExpr{errors.New(msg)}
+}
+
+// refuseOrWarn is refuseOrFail for constants that fail: where they may not be
+// reached, a rule that works on most messages should not be refused.
+func (c *compiler) refuseOrWarn(span sqlparse.Span, msg, hint string) *failExpr {
+	if c.late || c.unsure == 0 {
+		return c.refuseOrFail(span, msg, hint)
+	}
+	c.warn(span, msg+", whenever this is reached", hint)
+	return &failExpr{errors.New(msg)}
+}
+
+// branch compiles what is evaluated only if what stands before it lets it: never,
+// when that is known to be so.
+func (c *compiler) branch(never bool, compile func()) {
+	c.unsure++
+	if never {
+		c.dead++
+	}
+	compile()
+	c.unsure--
+	if never {
+		c.dead--
+	}
 }
 
 func (c *compiler) warn(span sqlparse.Span, msg, hint string) {
@@ -77,10 +128,17 @@ func (c *compiler) warn(span sqlparse.Span, msg, hint string) {
 
 func (c *compiler) filters(from []sqlparse.Source) {
 	for _, f := range from {
-		if msg, hint := checkFilter(f.Name); msg != "" {
+		filter, msg, hint := withoutPrefix(f.Name)
+		if msg == "" {
+			msg, hint = checkFilter(filter)
+		}
+		if msg != "" {
 			c.refuse(f.Span, msg, hint)
 		}
-		c.prog.filters = append(c.prog.filters, normalFilter(f.Name))
+		if prefix := strings.TrimSuffix(f.Name, filter); prefix != "" && msg == "" {
+			c.warn(f.Span, "messages do not have "+prefix+" in their topics; the rule takes those that match "+filter, prefixHint(prefix))
+		}
+		c.prog.filters = append(c.prog.filters, normalFilter(filter))
 	}
 }
 
@@ -147,7 +205,7 @@ func (c *compiler) items(s *scope, f *sqlparse.Field) string {
 	list := s.selected.add("\x00items")
 	p.items = list.index
 	p.fields = append(p.fields, assignment{field: f, expr: x, frame: frameSelect, slot: list.index})
-	p.fields = append(p.fields, c.assignment(s, s.selected, f, &slotExpr{frameSelect, list.index}, len(p.fields)))
+	p.fields = append(p.fields, c.assignment(s, s.selected, f, targetOf(f, len(p.fields)), &slotExpr{frameSelect, list.index}))
 	if f.As != nil {
 		// EMQX leaves the items without a name then.
 		c.warn(f.As.Span, "the items of FOREACH have no name", "their alias has to be a simple name")
@@ -162,20 +220,36 @@ func (c *compiler) fields(s *scope, into *frame, list []sqlparse.Field) []assign
 	for i := range list {
 		f := &list[i]
 		if f.Star() {
+			out = c.settleAll(into, out)
 			into.hide()
 			continue
 		}
-		out = append(out, c.assignment(s, into, f, c.expr(s, f.Expr), i))
+		x, target := c.expr(s, f.Expr), targetOf(f, i)
+		out = c.settleWanted(into, out)
+		if len(target.Steps) > 0 {
+			var done bool
+			if out, done = c.pend(s, into, f, target, x, out); done {
+				continue
+			}
+		} else {
+			c.drop(target.Name) // it is overwritten
+		}
+		a := c.assignment(s, into, f, target, x)
+		out = append(c.settleWanted(into, out), a)
 	}
-	return out
+	return c.settleAll(into, out)
 }
 
-// assignment compiles where the value x of a field goes.
-func (c *compiler) assignment(s *scope, into *frame, f *sqlparse.Field, x expr, number int) assignment {
-	target := f.As
-	if target == nil {
-		target = ownName(f.Expr, number)
+// targetOf is where the value of a field goes.
+func targetOf(f *sqlparse.Field, number int) *sqlparse.Path {
+	if f.As != nil {
+		return f.As
 	}
+	return ownName(f.Expr, number)
+}
+
+// assignment compiles that the value x of a field goes to target.
+func (c *compiler) assignment(s *scope, into *frame, f *sqlparse.Field, target *sqlparse.Path, x expr) assignment {
 	a := assignment{field: f, expr: x, frame: into.id, payload: target.Name == "payload"}
 	if len(target.Steps) > 0 {
 		a.steps = c.steps(s, target)
@@ -183,6 +257,7 @@ func (c *compiler) assignment(s *scope, into *frame, f *sqlparse.Field, x expr, 
 	}
 	slot := into.add(target.Name)
 	slot.write(target.Name, target.Steps, x)
+	slot.alias = slot.alias || f.As != nil && len(target.Steps) > 0
 	a.slot = slot.index
 	return a
 }
@@ -232,9 +307,15 @@ func (c *compiler) path(s *scope, x *sqlparse.Path) expr {
 	if n := len(steps); n > 0 && steps[n-1].kind == sqlparse.StepSlice {
 		slice, steps, read = &steps[n-1], steps[:n-1], read[:n-1]
 	}
+	for _, st := range read {
+		if st.Kind == sqlparse.StepIndex && st.Index == 0 || st.Kind == sqlparse.StepEnd {
+			c.warn(st.Span, "there is no element 0: "+x.String()+" is undefined", "the first is [1], the last [-1]")
+		}
+	}
 	sources := s.sources(x.Name, read)
-	if x.Quoted && len(x.Steps) == 0 && len(sources) == 1 && sources[0].kind == fromEvent && !commonColumn(x.Name) {
-		c.warn(x.Span, "\""+x.Name+"\" is the name of a column that events do not commonly have", "text is put in single quotes: '"+x.Name+"'")
+	if len(sources) == 1 && sources[0].kind == fromEvent {
+		c.checkName(s, x)
+		c.checkPayloadName(x)
 	}
 	e := c.place(sources, x.Name, steps)
 	if slice != nil {
@@ -255,11 +336,16 @@ func (c *compiler) place(sources []source, name string, steps []step) expr {
 		case fromSlot:
 			p.expr = &slotExpr{src.frame, src.slot}
 			c.reads[[2]int{src.frame, src.slot}] = true
+			if p := c.pending[name]; p != nil && p.slot == src.slot {
+				c.wanted = append(c.wanted, name)
+			}
 		case fromItem:
 			p.expr, p.payload = itemExpr{}, false
 			if steps != nil {
 				p.expr, p.steps = c.docExpr(docItem, steps), nil
 			}
+		case fromPayload:
+			p.expr = payloadExpr{}
 		case fromEvent:
 			col := columnOf(name)
 			p.expr = &columnExpr{col}
@@ -297,33 +383,26 @@ func (c *compiler) docExpr(doc int, steps []step) *docExpr {
 // event that are selected as themselves it takes from the event, so that those
 // fields fall away.
 func (c *compiler) postpone(list []assignment) []assignment {
-	kept := list[:0:0]
+	kept, writes, columns := list[:0:0], make(map[int]int), c.prog.row.slots()
+	for i := range list {
+		writes[list[i].slot]++
+	}
 	for _, a := range list {
-		if c.reads[[2]int{a.frame, a.slot}] || a.steps != nil || writes(list, a.slot) > 1 || c.prog.foreach && a.slot == c.prog.items && a.frame == frameSelect {
+		if c.reads[[2]int{a.frame, a.slot}] || a.steps != nil || writes[a.slot] > 1 || c.prog.foreach && a.slot == c.prog.items && a.frame == frameSelect {
 			kept = append(kept, a)
 			continue
 		}
 		switch x := a.expr.(type) {
 		case *docExpr:
-			if col := c.prog.row.slot(a.frame, a.slot); col != nil && !col.orSlot && x.rest == nil {
+			if col := columns[[2]int{a.frame, a.slot}]; col != nil && !col.orSlot && x.rest == nil {
 				col.doc, a.postponed = x.at, x.at
 			}
 		case *columnExpr:
-			if c.prog.row.slot(a.frame, a.slot) == nil {
+			if columns[[2]int{a.frame, a.slot}] == nil {
 				continue
 			}
 		}
 		kept = append(kept, a)
 	}
 	return kept
-}
-
-// writes counts the fields that write a slot.
-func writes(list []assignment, slot int) (n int) {
-	for i := range list {
-		if list[i].slot == slot {
-			n++
-		}
-	}
-	return n
 }

@@ -65,10 +65,13 @@ func (c *compiler) exprs(s *scope, list []sqlparse.Expr) []expr {
 func (c *compiler) rangeList(x *sqlparse.Range) expr {
 	n := x.To - x.From + 1
 	if x.To < x.From-1 {
-		return c.refuseOrFail(x.Span, "the range ends before it starts", "")
+		return c.refuseOrWarn(x.Span, "the range ends before it starts", "")
 	}
 	if n > maxRange || n < 0 {
 		c.refuse(x.Span, "the range is too long", fmt.Sprintf("at most %d integers", maxRange))
+		return &constant{}
+	}
+	if !c.spend(x.Span, valueSize*int(n)) {
 		return &constant{}
 	}
 	list := make([]value.Value, n)
@@ -79,29 +82,40 @@ func (c *compiler) rangeList(x *sqlparse.Range) expr {
 }
 
 func (c *compiler) caseOf(s *scope, x *sqlparse.Case) expr {
-	other := expr(&constant{value.Undefined()})
-	if x.Operand == nil {
-		e := &caseExpr{}
-		for _, w := range x.Whens {
-			e.conds = append(e.conds, c.cond(s, w.Cond, asBranch))
-			e.thens = append(e.thens, c.expr(s, w.Then))
-		}
-		if x.Else != nil {
-			other = c.expr(s, x.Else)
-		}
-		e.other = other
-		return e
+	e, sw := &caseExpr{other: &constant{value.Undefined()}}, &switchExpr{}
+	if x.Operand != nil {
+		sw.operand = c.expr(s, x.Operand)
 	}
-	e := &switchExpr{operand: c.expr(s, x.Operand)}
-	for _, w := range x.Whens {
-		e.values = append(e.values, c.expr(s, w.Cond))
-		e.thens = append(e.thens, c.expr(s, w.Then))
+	decided := false // by a condition that always holds
+	for i, w := range x.Whens {
+		never := decided
+		condition := func() {
+			if x.Operand != nil {
+				sw.values = append(sw.values, c.expr(s, w.Cond))
+				return
+			}
+			k := c.cond(s, w.Cond, asBranch)
+			known, ok := k.(constCond)
+			never = never || ok && !bool(known)
+			decided = decided || ok && bool(known)
+			branchOn(k)
+			e.conds = append(e.conds, k)
+		}
+		if i == 0 {
+			condition()
+		} else {
+			c.branch(never, condition)
+		}
+		c.branch(never, func() { e.thens = append(e.thens, c.expr(s, w.Then)) })
 	}
 	if x.Else != nil {
-		other = c.expr(s, x.Else)
+		c.branch(decided, func() { e.other = c.expr(s, x.Else) })
 	}
-	e.other = other
-	return e
+	if x.Operand == nil {
+		return e
+	}
+	sw.thens, sw.other = e.thens, e.other
+	return sw
 }
 
 // fold computes an expression of constants at once.
@@ -111,20 +125,50 @@ func (c *compiler) fold(x sqlparse.Expr, e expr, operands ...expr) expr {
 			return e
 		}
 	}
+	if c.exhausted {
+		return e
+	}
 	v, err := e.eval(c.scratch())
-	if err != nil {
-		return c.refuseOrFail(x.Pos(), err.Error(), "")
+	switch {
+	case errors.Is(err, ErrBudget):
+		c.exhausted = true
+		c.refuse(x.Pos(), err.Error(), "")
+		return e
+	case err != nil:
+		return c.refuseOrWarn(x.Pos(), err.Error(), "")
+	}
+	if !c.spend(x.Pos(), v.Weight()) {
+		return e
 	}
 	v = v.Clone()
 	c.prog.fold(x, v)
 	return &constant{v}
 }
 
-// scratch returns a run for what is computed at compile time.
+// scratch returns the run for what is computed at compile time. There is one for
+// the whole statement, so that it has one budget.
 func (c *compiler) scratch() *run {
-	r := &run{}
-	c.engine.bind(r)
-	return r
+	if c.run == nil {
+		c.run = &run{}
+		c.run.arena.Limit, c.run.arena.Time = maxMemory, c.engine.limits.Time
+		c.engine.bind(c.run)
+	}
+	return c.run
+}
+
+// valueSize is what a value in a list takes.
+const valueSize = 24
+
+// spend counts n bytes of constants, and refuses the statement when they are too
+// many.
+func (c *compiler) spend(span sqlparse.Span, n int) bool {
+	r := c.scratch()
+	r.arena.Spend(n)
+	if err := r.arena.Err(); err != nil && !c.exhausted {
+		c.exhausted = true
+		c.refuse(span, "constants: "+err.Error(), "")
+	}
+	return !c.exhausted
 }
 
 // foldCond is fold for conditions.
@@ -165,12 +209,19 @@ func (c *compiler) cond(s *scope, x sqlparse.Expr, u use) cond {
 		return constCond(x.Value)
 	case *sqlparse.Binary:
 		switch {
-		case x.Op == sqlparse.OpAnd:
-			return &andCond{c.cond(s, x.X, u), c.cond(s, x.Y, u.second())}
-		case x.Op == sqlparse.OpOr:
-			return &orCond{c.cond(s, x.X, u), c.cond(s, x.Y, u.second())}
+		case x.Op == sqlparse.OpAnd, x.Op == sqlparse.OpOr:
+			p, q := c.cond(s, x.X, u), cond(nil)
+			known, ok := p.(constCond)
+			decided := ok && bool(known) == (x.Op == sqlparse.OpOr)
+			c.branch(decided, func() { q = c.cond(s, x.Y, u.second()) })
+			if x.Op == sqlparse.OpAnd {
+				return &andCond{p, q}
+			}
+			return &orCond{p, q}
 		case x.Op.Comparison():
+			c.checkNull(s, x)
 			p, q := c.expr(s, x.X), c.expr(s, x.Y)
+			c.checkTopic(x)
 			if x.Op == sqlparse.OpMatch {
 				return c.foldCond(x, &matchCond{p, q}, p, q)
 			}
@@ -185,10 +236,10 @@ func (c *compiler) cond(s *scope, x sqlparse.Expr, u use) cond {
 			return c.not(s, x)
 		}
 	case *sqlparse.Call, *sqlparse.Case:
-		return &valueCond{c.expr(s, x)}
+		return &valueCond{x: c.expr(s, x)}
 	case *sqlparse.Path:
 		if u == asValue {
-			return &valueCond{c.expr(s, x)}
+			return &valueCond{x: c.expr(s, x)}
 		}
 		name := x.String()
 		return c.noCond(u, x.Span, name+" by itself is not a condition", "compare it: "+name+" = true")

@@ -32,21 +32,30 @@
 // that is no JSON makes the rule fail on the message. Integers have any size and
 // are not floats.
 //
+// # Limits
+//
+// A message may cost a rule so many bytes and so much time; one that would cost
+// more fails the rule on that message with an [ErrBudget], see [Limits].
+//
 // # Differences from EMQX
 //
-// Statements mean what they mean in EMQX 5.8 to 6.3, with these exceptions.
-// Package internal/sqlparse lists where the grammar is more liberal. Beyond it:
+// Statements mean what they mean in EMQX 5.8 to 6.3, with the exceptions that
+// docs/sql.md lists with their reasons. Package internal/sqlparse lists where the
+// grammar is more liberal. Beyond it:
 //
 //   - AND, OR, comparisons and IN have values, so that they can be selected;
 //     NOT of a condition is its opposite;
 //   - functions of the event, such as clientid(), work in WHERE and INCASE;
 //   - a place in a column that was selected by its path alone does not hide the
-//     column: SELECT payload.x … WHERE payload.y = 1 looks into the payload;
+//     column: SELECT payload.x … WHERE payload.y = 1 looks into the payload, and
+//     FOREACH payload.list DO payload has the whole of it;
 //   - SELECT payload, payload.x keeps the other members of the payload;
-//   - an alias payload is what payload means from then on;
 //   - columns that a source cannot know, such as the client's name for an MQTT
 //     client, are not part of SELECT * rather than "undefined" in it;
-//   - unknown functions, wrong numbers of arguments, constants of a wrong type and
-//     conditions that are none are refused when the rule is compiled; see
-//     [EngineConfig].LateChecks for EMQX's late failure.
+//   - unknown functions, wrong numbers of arguments, constants with which a call
+//     always fails and conditions that are none are refused when the rule is
+//     compiled; see [EngineConfig].LateChecks for EMQX's late failure.
+//
+// What is odd, but not wrong, such as a name that nobody knows, is a warning: see
+// [Rule.Warnings] and [Rule.ActionWarnings].
 package rule

@@ -15,6 +15,9 @@ const (
 	docItem
 )
 
+// payloadColumn is the message's payload.
+var payloadColumn = column{"payload", colPayload}
+
 // docPaths are the paths into a document that a program reads in one pass.
 type docPaths struct {
 	set  jsonx.Paths
@@ -91,13 +94,14 @@ func (r *run) document(at *docPath) *document {
 		}
 		d.text = bytesOf(text)
 	} else {
-		v := r.column(column{"payload", colPayload})
+		v := r.column(payloadColumn)
 		if v.Kind() != value.KindString {
 			d.whole, d.state = v, decoded
 			return d
 		}
 		d.text = bytesOf(v.AsString())
 	}
+	r.arena.Work(len(d.text))
 	var err error
 	if d.spans, err = r.prog.paths[at.doc].set.Extract(d.spans, d.text); err != nil {
 		d.err, d.state = fmt.Errorf("%w: %w", errPayloadNotJSON, err), unreadable
@@ -106,6 +110,12 @@ func (r *run) document(at *docPath) *document {
 	clear(d.read)
 	d.state = scanned
 	return d
+}
+
+// meetsText reports whether there is a text on the way along a path.
+func (r *run) meetsText(at *docPath) bool {
+	d := r.document(at)
+	return d.state == scanned && d.spans[at.index].Rest > 0
 }
 
 // at returns the value at a path.
@@ -149,5 +159,5 @@ func (r *run) appendAt(dst []byte, at *docPath) []byte {
 		}
 	}
 	v, _ := r.at(at) // that it can be read has been seen before
-	return value.AppendJSON(dst, v)
+	return r.arena.AppendJSON(dst, v)
 }

@@ -10,12 +10,17 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/internal/builtin"
 	"github.com/sluiceio/sluice/internal/value"
 )
 
 // EngineConfig configures an Engine. The zero value is ready for use.
 type EngineConfig struct {
+	// Columns are the names of columns that messages have beside EMQX's, those
+	// that a source of your own sets in bridge.Message.Columns. Statements may
+	// name any; of one that is not known they are warned.
+	Columns []string
 	// Functions are the user's own, beside the built-in ones. One of a built-in
 	// function's name takes its place.
 	Functions []Function
@@ -39,24 +44,40 @@ type EngineConfig struct {
 	Now func() time.Time
 }
 
-// Limits bound what a rule may cost on one message; one that exceeds them fails
-// on that message. Zero fields have the defaults.
+// Limits are the budget of one message in one rule: what the rule may make of it,
+// in bytes and in time, before it fails on that message with an error that wraps
+// [ErrBudget]. Zero fields have the defaults.
 type Limits struct {
-	// JQ is how long a jq program may run, default 10 s, as in EMQX.
+	// JQ is how long a jq program may run that does not say so itself, default
+	// Time. EMQX lets it run for 10 s; here Time holds in any case.
 	JQ time.Duration
+	// JQUnbounded lets jq programs make as much data as they like, and use as
+	// much time as JQ or the call says. It is for programs of trusted authors
+	// only: what a device sends can then fill the memory.
+	JQUnbounded bool
+	// KVBytes is how many bytes of keys and values kv_store_put may keep, and about
+	// how many proc_dict_put keeps before it forgets the oldest, default 64 MiB
+	// each, for all rules of the engine together.
+	KVBytes int
 	// KVEntries is how many entries kv_store_put may keep, default 100,000.
 	KVEntries int
 	// List is how many elements a list may have that a function makes, default
 	// 1,000,000.
 	List int
-	// Memory is how many bytes of strings, lists and maps one evaluation may
-	// make, default 16 MiB.
+	// Memory is how many bytes one message may cost in one rule: strings, lists,
+	// maps and large integers that are made on the way, and all of its records
+	// together, rendered, with 192 bytes for each beside its content. The default
+	// depends on the message: 100 times its size, at least 4 MiB and at most 16 MiB, or 4 times the
+	// size of a larger one.
 	Memory int
-	// Regex is how long a regular expression that needs backtracking may run,
-	// default 100 ms; others run in linear time.
+	// Regex is how long one call of a function may take with a regular expression
+	// that needs backtracking, default 100 ms; others run in linear time.
 	Regex time.Duration
 	// Rows is how many items FOREACH may go over, default 100,000.
 	Rows int
+	// Time is how long a rule may work on one message, default 500 ms. It is
+	// looked at once per MiB of data, and so not at all for small messages.
+	Time time.Duration
 }
 
 // Validate reports everything that is wrong with the configuration.
@@ -71,6 +92,7 @@ type Engine struct {
 	functions map[string]*builtin.Function
 	limits    Limits
 	late      bool
+	columns   []string
 	node      string
 	now       func() time.Time
 	metadata  map[string]any
@@ -82,13 +104,13 @@ type Engine struct {
 func NewEngine(cfg EngineConfig) (*Engine, error) {
 	e := &Engine{
 		functions: make(map[string]*builtin.Function),
-		limits:    cfg.Limits, late: cfg.LateChecks, node: cfg.Node, now: cfg.Now,
+		limits:    cfg.Limits, late: cfg.LateChecks, columns: slices.Clone(cfg.Columns), node: cfg.Node, now: cfg.Now,
 		metadata: maps.Clone(cfg.Metadata), id: rand.Uint64(),
 	}
 	errs := []error{e.setLimits(), e.checkMetadata()}
 	for i, f := range cfg.Functions {
 		if err := e.register(f); err != nil {
-			errs = append(errs, fmt.Errorf("field Functions[%d]: %w", i, err))
+			errs = append(errs, fieldError(fmt.Sprintf("Functions[%d]", i), err))
 		}
 	}
 	if e.node == "" {
@@ -98,11 +120,38 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if e.now == nil {
 		e.now = time.Now
 	}
-	e.env = builtin.NewEnv(builtin.Config{
-		Getenv: cfg.Getenv, JQTimeout: cfg.Limits.JQ, Location: cfg.Location, MaxEntries: cfg.Limits.KVEntries,
-		MaxList: cfg.Limits.List, Now: cfg.Now, RegexTimeout: cfg.Limits.Regex,
-	})
+	env := cfg.Limits.env()
+	env.Getenv, env.Location, env.Now = cfg.Getenv, cfg.Location, cfg.Now
+	e.env = builtin.NewEnv(env)
 	return e, errors.Join(errs...)
+}
+
+// WithLimits returns an engine with other limits that shares everything else with e,
+// what kv_store_put and proc_dict_put keep included. Rules that are there already
+// keep their limits.
+func (e *Engine) WithLimits(l Limits) (*Engine, error) {
+	c := *e
+	c.limits = l
+	if err := c.setLimits(); err != nil {
+		return nil, err
+	}
+	c.env = e.env.With(l.env())
+	return &c, nil
+}
+
+// env returns the limits that functions look at.
+func (l *Limits) env() builtin.Config {
+	return builtin.Config{
+		JQTimeout: l.JQ, JQUnbounded: l.JQUnbounded, MaxBytes: l.KVBytes, MaxEntries: l.KVEntries,
+		MaxList: l.List, RegexTimeout: l.Regex,
+	}
+}
+
+var errNegative = errors.New("must not be negative")
+
+// fieldError is an error about a field of a configuration.
+func fieldError(path string, err error) error {
+	return fmt.Errorf("field %w", &bridge.FieldError{Path: path, Err: err})
 }
 
 func (e *Engine) setLimits() error {
@@ -112,18 +161,50 @@ func (e *Engine) setLimits() error {
 		name  string
 		value *int
 		def   int
-	}{{"KVEntries", &l.KVEntries, 100_000}, {"List", &l.List, 1_000_000}, {"Memory", &l.Memory, value.DefaultLimit}, {"Rows", &l.Rows, 100_000}} {
+	}{{"KVBytes", &l.KVBytes, 64 << 20}, {"KVEntries", &l.KVEntries, 100_000}, {"List", &l.List, 1_000_000}, {"Memory", &l.Memory, 0}, {"Rows", &l.Rows, 100_000}} {
 		if *f.value < 0 {
-			errs = append(errs, fmt.Errorf("field Limits.%s: must not be negative", f.name))
+			errs = append(errs, fieldError("Limits."+f.name, errNegative))
 		}
 		if *f.value == 0 {
 			*f.value = f.def
 		}
 	}
-	if l.JQ < 0 || l.Regex < 0 {
-		errs = append(errs, errors.New("fields Limits.JQ, Limits.Regex: must not be negative"))
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"JQ", l.JQ}, {"Regex", l.Regex}, {"Time", l.Time}} {
+		if f.value < 0 {
+			errs = append(errs, fieldError("Limits."+f.name, errNegative))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// The default of Limits.Memory. The least is for rows of small messages, which
+// repeat the message: 200 readings in 20 KB make 200 records of 20 KB by the default
+// template. With a least of 1 MiB a hundred of them would fail.
+const (
+	memoryFactor = 100
+	minMemory    = 4 << 20
+	maxMemory    = 16 << 20
+	largeFactor  = 4
+)
+
+// memory returns the budget in bytes of a message.
+func (l *Limits) memory(m *bridge.Message) int {
+	if l.Memory > 0 {
+		return l.Memory
+	}
+	size := len(m.Payload) + len(m.Topic)
+	for _, x := range m.Columns {
+		switch x := x.(type) {
+		case string:
+			size += len(x)
+		case []byte:
+			size += len(x)
+		}
+	}
+	return max(min(max(memoryFactor*size, minMemory), maxMemory), largeFactor*size)
 }
 
 func (e *Engine) checkMetadata() error {
@@ -131,7 +212,7 @@ func (e *Engine) checkMetadata() error {
 		e.metadata = map[string]any{"namespace": "global"}
 	}
 	if _, err := (*value.Arena)(nil).FromAny(e.metadata); err != nil {
-		return fmt.Errorf("field Metadata: %w", err)
+		return fieldError("Metadata", err)
 	}
 	return nil
 }

@@ -7,11 +7,17 @@ import (
 	"strings"
 
 	"github.com/sluiceio/sluice/internal/sqlparse"
+	"github.com/sluiceio/sluice/internal/value"
 )
 
+// ErrBudget is why an evaluation fails that would cost more than the engine's
+// [Limits] allow. The error's text names the limit, its size and the place in the
+// statement.
+var ErrBudget = value.ErrBudget
+
 // ErrTooManyRows is why an evaluation fails that would make more rows than the
-// engine's limit.
-var ErrTooManyRows = errors.New("too many rows")
+// engine's limit. It is an ErrBudget, too.
+var ErrTooManyRows error = &value.BudgetError{Budget: "rows", Msg: "too many rows"}
 
 // ErrUndefinedKey is why a message fails whose partition key has a placeholder
 // without a value; see KeyPolicy.
@@ -77,17 +83,23 @@ type EvalError struct {
 	Clause string
 	// Expr is the expression of the statement that failed, if it was one.
 	Expr string
-	Err  error
+	// Line and Column are where that is in the statement, counted from 1.
+	Line, Column int
+	Err          error
 }
 
 // maxExprText is how much of an expression an error shows.
 const maxExprText = 80
 
-// Error names the rule, the clause, the expression and the reason.
+// Error names the rule, the clause, the expression and the reason, and also the
+// position when a budget is exceeded.
 func (e *EvalError) Error() string {
 	where := e.Clause
 	if e.Expr != "" {
 		where += " " + shorten(e.Expr)
+	}
+	if errors.Is(e.Err, ErrBudget) {
+		where += fmt.Sprintf(" at %d:%d", e.Line, e.Column)
 	}
 	if e.Rule != "" {
 		where = "rule " + e.Rule + ": " + where
@@ -104,7 +116,3 @@ func shorten(s string) string {
 
 // Unwrap returns the reason.
 func (e *EvalError) Unwrap() error { return e.Err }
-
-func (p *program) fault(clause string, err error) error {
-	return &EvalError{Rule: p.name, Clause: clause, Err: err}
-}

@@ -1,7 +1,7 @@
 package rule
 
 import (
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sluiceio/sluice/internal/topic"
@@ -83,19 +83,6 @@ func eventByName(name string) (*event, bool) {
 	return nil, false
 }
 
-// commonColumn reports whether some kind of event has a column of this name.
-func commonColumn(name string) bool {
-	if columnOf(name).id != colOther {
-		return true
-	}
-	for i := range events {
-		if slices.Contains(strings.Fields(events[i].columns), name) {
-			return true
-		}
-	}
-	return slices.Contains(strings.Fields(ingressColumns), name)
-}
-
 // eventName is the value of the column "event" for messages of an event topic.
 func eventName(t string) string {
 	if e, ok := eventByTopic(t); ok {
@@ -110,6 +97,34 @@ func normalFilter(filter string) string {
 		return e.topic
 	}
 	return filter
+}
+
+// withoutPrefix returns a topic filter without what asks a broker for something
+// beside it, or what is wrong with that.
+func withoutPrefix(filter string) (rest, msg, hint string) {
+	if rest, ok := strings.CutPrefix(filter, "$queue/"); ok {
+		if rest == "" {
+			return filter, "a topic filter must follow $queue/", ""
+		}
+		return rest, "", ""
+	}
+	if rest, ok := strings.CutPrefix(filter, "$delayed/"); ok {
+		seconds, rest, _ := strings.Cut(rest, "/")
+		if _, err := strconv.ParseUint(seconds, 10, 32); err != nil || rest == "" {
+			return filter, "a delayed message is $delayed/seconds/topic", "a rule sees the message when it is delivered, by its topic"
+		}
+		return rest, "", ""
+	}
+	_, rest, _ = topic.Share(filter)
+	return rest, "", ""
+}
+
+// prefixHint says where a prefix of a filter belongs.
+func prefixHint(prefix string) string {
+	if strings.HasPrefix(prefix, "$delayed/") {
+		return "it is for those who publish; leave it out"
+	}
+	return "leave it out; that a subscription is shared is an option of the source"
 }
 
 // checkFilter returns what is wrong with a filter of FROM, and a hint.

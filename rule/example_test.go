@@ -20,14 +20,14 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	var out bridge.Batch
+	var out bridge.Out
 	for _, payload := range []string{`{"temp":25.5}`, `{"temp":19}`} {
 		err := r.Apply(&out, &bridge.Message{Topic: "sensors/1", ClientID: "dev-1", Payload: []byte(payload)})
 		if err != nil {
 			fmt.Println(err)
 		}
 	}
-	for _, rec := range out.Records {
+	for _, rec := range out.Records() {
 		fmt.Printf("%s: %s\n", rec.Key, rec.Data)
 	}
 	// Output: dev-1: {"clientid":"dev-1","temp":25.5}
@@ -39,9 +39,9 @@ func ExampleNew_foreach() {
 		SQL:     `FOREACH payload.sensors AS s DO s.name AS name, s.value * 10 AS value INCASE s.value > 1 FROM "t/#"`,
 		Actions: []rule.Action{{Data: "${name}=${value}"}},
 	})
-	var out bridge.Batch
+	var out bridge.Out
 	_ = r.Apply(&out, &bridge.Message{Topic: "t/1", Payload: []byte(`{"sensors":[{"name":"a","value":1},{"name":"b","value":2}]}`)})
-	for _, rec := range out.Records {
+	for _, rec := range out.Records() {
 		fmt.Printf("%s\n", rec.Data)
 	}
 	// Output: b=20

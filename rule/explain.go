@@ -36,6 +36,9 @@ func (r *Rule) Explain() string {
 	for _, w := range p.warnings {
 		section(&b, "warning", w.Summary())
 	}
+	for _, w := range r.odd {
+		section(&b, "warning", fmt.Sprintf("action %d, %s: %v", w.Action, w.Field, w))
+	}
 	return strings.TrimRight(b.String(), "\n")
 }
 

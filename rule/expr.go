@@ -28,6 +28,11 @@ type slotExpr struct{ frame, slot int }
 
 func (e *slotExpr) eval(r *run) (value.Value, error) { return r.frames[e.frame][e.slot], nil }
 
+// payloadExpr is the message's payload, decoded.
+type payloadExpr struct{}
+
+func (payloadExpr) eval(r *run) (value.Value, error) { return r.decodePayload(r.column(payloadColumn)) }
+
 // itemExpr is the item of FOREACH.
 type itemExpr struct{}
 
@@ -79,9 +84,9 @@ func (e *pathExpr) eval(r *run) (value.Value, error) {
 			return v, err
 		}
 		if p.steps != nil {
-			if p.payload && v.Kind() == value.KindString {
-				if v, err = r.arena.DecodeString(v.AsString()); err != nil {
-					return v, fmt.Errorf("%w: %w", errPayloadNotJSON, err)
+			if p.payload {
+				if v, err = r.decodePayload(v); err != nil {
+					return v, err
 				}
 			}
 			v = r.walk(v, p.steps)
@@ -140,6 +145,20 @@ func (e *arithExpr) eval(r *run) (value.Value, error) {
 	if err != nil {
 		return y, err
 	}
+	v, err := e.apply(r, x, y)
+	if err == nil && (x.IsBig() || y.IsBig() || v.IsBig()) {
+		r.arena.Spend(v.Extent()) // it is not made in the arena
+		r.arena.Work(bigWork * (x.Extent() + y.Extent()))
+		err = r.arena.Err()
+	}
+	return v, err
+}
+
+// bigWork is how much longer calculating with large integers takes than going over
+// their bytes.
+const bigWork = 64
+
+func (e *arithExpr) apply(r *run, x, y value.Value) (value.Value, error) {
 	switch e.op {
 	case sqlparse.OpAdd:
 		return value.Add(&r.arena, x, y)
@@ -213,6 +232,7 @@ func (e *switchExpr) eval(r *run) (value.Value, error) {
 		if err != nil {
 			return v, err
 		}
+		r.compares(x, v)
 		if value.Equal(x, v) {
 			return e.thens[i].eval(r)
 		}
@@ -284,7 +304,15 @@ func (c *compareCond) test(r *run) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	r.compares(x, y)
 	return value.Compare(c.op, x, y)
+}
+
+// compares counts the work of comparing two values, if it is more than a few steps.
+func (r *run) compares(x, y value.Value) {
+	if x.Kind() >= value.KindString || x.IsBig() {
+		r.arena.Work(x.Extent() + y.Extent())
+	}
 }
 
 // inCond is x IN (…). As in EMQX all values of the list are evaluated, and they
@@ -306,6 +334,7 @@ func (c *inCond) test(r *run) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		r.compares(x, v)
 		found = found || value.Equal(x, v)
 	}
 	return found != c.not, nil
@@ -313,16 +342,32 @@ func (c *inCond) test(r *run) (bool, error) {
 
 var errNoBool = errors.New("the condition is not a boolean")
 
-// valueCond is an expression whose value has to be a boolean.
-type valueCond struct{ x expr }
+// valueCond is an expression whose value has to be a boolean. Where a branch of CASE
+// hangs on it, any other value is as good as false, as in EMQX.
+type valueCond struct {
+	x      expr
+	branch bool
+}
 
 func (c *valueCond) test(r *run) (bool, error) {
 	v, err := c.x.eval(r)
 	if err != nil {
 		return false, err
 	}
-	if v.Kind() != value.KindBool {
+	if v.Kind() != value.KindBool && !c.branch {
 		return false, fmt.Errorf("%w but %s", errNoBool, v.Kind())
 	}
 	return v.AsBool(), nil
+}
+
+// branchOn makes a condition one that a branch of CASE hangs on.
+func branchOn(c cond) {
+	switch c := c.(type) {
+	case *valueCond:
+		c.branch = true
+	case *andCond:
+		branchOn(c.y) // the first operand has to be a boolean
+	case *orCond:
+		branchOn(c.y)
+	}
 }

@@ -74,6 +74,14 @@ func (c *Call) Now() time.Time {
 	return c.r.now()
 }
 
+// Spend counts n bytes that the function makes against the budget of the message,
+// and returns an error that wraps ErrBudget when they are too many. A function
+// calls it before it makes something whose size the message decides.
+func (c *Call) Spend(n int) error {
+	c.r.arena.Spend(n)
+	return c.r.arena.Err()
+}
+
 // Rule returns the name of the rule.
 func (c *Call) Rule() string {
 	if c.r.prog == nil {
@@ -97,14 +105,14 @@ func export(v value.Value) any {
 		s, n := v.AsBits()
 		return BitString{strings.Clone(s), n}
 	case value.KindList:
-		elems := v.Elements(nil)
+		elems := v.Tree().Elements(nil)
 		out := make([]any, len(elems))
 		for i, e := range elems {
 			out[i] = export(e)
 		}
 		return out
 	case value.KindMap:
-		pairs := v.Pairs(nil)
+		pairs := v.Tree().Pairs(nil)
 		out := make(map[string]any, len(pairs))
 		for _, p := range pairs {
 			out[p.Key] = export(p.Value)
@@ -173,7 +181,7 @@ type Arg interface {
 	string | []byte | bool | int64 | float64 | map[string]any | []any | any
 }
 
-// Func1 returns a function of one argument: f in the language's clothes.
+// Func1 returns a function of one argument: it converts the values of the language for f.
 func Func1[A Arg](name string, f func(*Call, A) (any, error)) Function {
 	return Function{Name: name, Args: []Type{typeOf[A]()}, Min: 1, Call: func(c *Call, args []any) (any, error) {
 		return f(c, as[A](args[0]))

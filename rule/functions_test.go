@@ -43,8 +43,8 @@ func TestCallsAreChecked(t *testing.T) {
 		`upper(1)`:             "1:14: upper: argument 1",
 		`abs('x')`:             "1:12: abs: argument 1",
 		`abs(topic = 'x')`:     "1:12: abs: argument 1",
-		`nth(0, [1])`:          "1:8: nth: ",
-		`regex_match('a','(')`: "1:8: regex_match: ",
+		`nth(0, [1])`:          "1:12: nth: ",
+		`regex_match('a','(')`: "1:24: regex_match: ",
 		`sqrt(-1)`:             "1:8: sqrt: ",
 		`1 div 0`:              "1:8: division by zero",
 	} {

@@ -34,11 +34,11 @@ func FuzzApply(f *testing.F) {
 			return
 		}
 		m := message(payload)
-		var out bridge.Batch
+		var out bridge.Out
 		if r.Apply(&out, m) != nil {
 			return
 		}
-		for _, rec := range out.Records {
+		for _, rec := range out.Records() {
 			require.True(t, json.Valid(rec.Data), "%s", rec.Data)
 			require.True(t, utf8.Valid(rec.Data))
 		}

@@ -12,6 +12,7 @@ import (
 // from the pool.
 type program struct {
 	name     string
+	sql      string
 	stmt     *sqlparse.Statement
 	engine   *Engine
 	filters  []string
@@ -70,6 +71,8 @@ type assignment struct {
 	payload bool
 	// postponed is set when the row takes the value from the document itself.
 	postponed *docPath
+	// gathered is set when it puts in what fields before it have given.
+	gathered bool
 }
 
 // nested returns the column's value with v put into its place.
@@ -78,9 +81,9 @@ func (a *assignment) nested(r *run, v value.Value) (value.Value, error) {
 	if err != nil {
 		return base, err
 	}
-	if a.payload && base.Kind() == value.KindString {
-		if base, err = r.arena.DecodeString(base.AsString()); err != nil {
-			return base, fmt.Errorf("%w: %w", errPayloadNotJSON, err)
+	if a.payload {
+		if base, err = r.decodePayload(base); err != nil {
+			return base, err
 		}
 	}
 	if err := r.arena.Charge(v); err != nil {
@@ -89,14 +92,46 @@ func (a *assignment) nested(r *run, v value.Value) (value.Value, error) {
 	return r.put(base, a.steps, v), nil
 }
 
-// failField returns the error of an evaluation of the field.
-func (p *program) failField(clause string, a *assignment, err error) error {
-	return &EvalError{p.name, clause, sqlparse.Format(a.field.Expr), err}
+// decodePayload returns what a column payload that is a text stands for as JSON. As
+// in EMQX that is the message's payload, also when the text is an alias, once the
+// message's payload has been read as JSON.
+func (r *run) decodePayload(v value.Value) (value.Value, error) {
+	if v.Kind() == value.KindString && r.docs[docPayload].state != unread {
+		v = r.column(payloadColumn)
+	}
+	if v.Kind() != value.KindString {
+		return v, nil
+	}
+	d, err := r.arena.DecodeString(v.AsString())
+	if err != nil {
+		return v, fmt.Errorf("%w: %w", errPayloadNotJSON, err)
+	}
+	return d, nil
 }
 
-// failCond returns the error of a condition.
-func (p *program) failCond(clause string, x sqlparse.Expr, err error) error {
-	return &EvalError{p.name, clause, sqlparse.Format(x), err}
+// failField returns the error of an evaluation of the field.
+func (p *program) failField(clause string, a *assignment, err error) error {
+	return p.fail(clause, a.field.Expr, err)
+}
+
+// fail returns the error of an expression or condition.
+func (p *program) fail(clause string, x sqlparse.Expr, err error) error {
+	line, column := sqlparse.NewError(p.sql, x.Pos(), "", "").Position()
+	return &EvalError{Rule: p.name, Clause: clause, Expr: sqlparse.Format(x), Line: line, Column: column, Err: err}
+}
+
+// fault returns the error of a part of a rule that is no expression. Its place in
+// the statement is that of the first field, or of what FOREACH goes over.
+func (p *program) fault(clause string, err error) error {
+	e := &EvalError{Rule: p.name, Clause: clause, Err: err}
+	if n := len(p.stmt.Fields); n > 0 {
+		at := &p.stmt.Fields[0]
+		if p.foreach {
+			at = &p.stmt.Fields[n-1]
+		}
+		e.Line, e.Column = sqlparse.NewError(p.sql, at.Span, "", "").Position()
+	}
+	return e
 }
 
 // get returns a run from the pool.
@@ -116,7 +151,7 @@ func (p *program) release(r *run) {
 
 func (p *program) newRun() *run {
 	r := &run{prog: p}
-	r.arena.Limit = p.engine.limits.Memory
+	r.arena.Time = p.engine.limits.Time
 	for i, n := range p.slots {
 		r.frames[i] = make([]value.Value, n)
 	}

@@ -16,6 +16,8 @@ type rowShape struct {
 	// star is set when the row has all columns of the event too, also those
 	// that only the message knows.
 	star bool
+	// names are those of columns, as long as some are added.
+	names map[string]bool
 }
 
 type rowColumn struct {
@@ -82,9 +84,13 @@ func doRow(sc *scope) rowShape {
 
 // add adds a column, unless there is one of this name.
 func (s *rowShape) add(c rowColumn) {
-	if slices.ContainsFunc(s.columns, func(o rowColumn) bool { return o.name == c.name }) {
+	if s.names[c.name] {
 		return
 	}
+	if s.names == nil {
+		s.names = make(map[string]bool)
+	}
+	s.names[c.name] = true
 	c.prefix = string(append(value.AppendQuoted(nil, c.name), ':'))
 	s.columns = append(s.columns, c)
 }
@@ -113,6 +119,7 @@ func (s *rowShape) addEvent() {
 }
 
 func (s *rowShape) sort() {
+	s.names = nil
 	slices.SortFunc(s.columns, func(a, b rowColumn) int { return strings.Compare(a.name, b.name) })
 }
 
@@ -122,14 +129,15 @@ func (s *rowShape) find(name string) (int, bool) {
 	return i, i < len(s.columns) && s.columns[i].name == name
 }
 
-// slot returns the column whose value is in a slot, nil for none.
-func (s *rowShape) slot(frame, slot int) *rowColumn {
+// slots returns the columns whose values are in slots, by frame and slot.
+func (s *rowShape) slots() map[[2]int]*rowColumn {
+	out := make(map[[2]int]*rowColumn)
 	for i := range s.columns {
-		if c := &s.columns[i]; c.kind == fromSlot && c.frame == frame && c.slot == slot {
-			return c
+		if c := &s.columns[i]; c.kind == fromSlot {
+			out[[2]int{c.frame, c.slot}] = c
 		}
 	}
-	return nil
+	return out
 }
 
 func sortedNames(f *frame) []string {
@@ -149,7 +157,7 @@ type Row struct {
 	shape *rowShape
 }
 
-var _ template.Vars = (*Row)(nil)
+var _ template.JSONVars = (*Row)(nil)
 
 // get returns the value of a column of the shape, and whether the row has it.
 func (w *Row) get(c *rowColumn) (value.Value, bool) {
@@ -193,7 +201,8 @@ func (w *Row) Get(name string) (any, bool) {
 }
 
 // AppendJSON appends the row as a JSON object, with its columns sorted by name,
-// and returns the result. An undefined column is the text "undefined".
+// and returns the result. An undefined column is the text "undefined". It stops
+// when the text exceeds what is left of the budget, which its caller then sees.
 func (w *Row) AppendJSON(dst []byte) []byte {
 	dst = append(dst, '{')
 	start := len(dst)
@@ -213,7 +222,9 @@ func (w *Row) AppendJSON(dst []byte) []byte {
 			continue
 		}
 		dst = append(dst, c.prefix...)
-		dst = append(value.AppendJSON(dst, v), ',')
+		if dst = append(w.r.arena.AppendJSON(dst, v), ','); len(dst) > w.r.arena.Left() {
+			break
+		}
 	}
 	for _, name := range extra {
 		dst = w.appendMember(dst, name)
@@ -228,7 +239,7 @@ func (w *Row) AppendJSON(dst []byte) []byte {
 func (w *Row) appendMember(dst []byte, name string) []byte {
 	v, _ := w.value(name)
 	dst = append(value.AppendQuoted(dst, name), ':')
-	return append(value.AppendJSON(dst, v), ',')
+	return append(w.r.arena.AppendJSON(dst, v), ',')
 }
 
 // extra returns the names of the columns that the row has beside those of its
@@ -249,15 +260,39 @@ func (w *Row) extra() []string {
 }
 
 // AppendVar appends the value of a placeholder as text.
-func (w *Row) AppendVar(dst []byte, v *template.Var) ([]byte, bool) {
+func (w *Row) AppendVar(dst []byte, v *template.Var) ([]byte, error) {
+	if len(dst) > w.r.arena.Left() {
+		return dst, nil // the budget is exceeded, which the caller sees by the length
+	}
 	if v.Whole() {
-		return w.AppendJSON(dst), true
+		return w.AppendJSON(dst), nil
 	}
-	x := w.variable(v)
+	return appendText(&w.r.arena, dst, w.variable(v))
+}
+
+// AppendJSONVar appends the value of a placeholder as JSON.
+func (w *Row) AppendJSONVar(dst []byte, v *template.Var) ([]byte, error) {
+	if len(dst) > w.r.arena.Left() {
+		return dst, nil // as above
+	}
+	if v.Whole() {
+		return w.AppendJSON(dst), nil
+	}
+	return appendJSON(&w.r.arena, dst, w.variable(v))
+}
+
+func appendText(a *value.Arena, dst []byte, x value.Value) ([]byte, error) {
 	if x.IsUndefined() {
-		return dst, false
+		return dst, template.ErrUndefined
 	}
-	return value.AppendText(dst, x), true
+	return a.AppendText(dst, x), nil
+}
+
+func appendJSON(a *value.Arena, dst []byte, x value.Value) ([]byte, error) {
+	if x.IsUndefined() {
+		return dst, template.ErrUndefined
+	}
+	return a.AppendJSON(dst, x), nil
 }
 
 // variable returns the value of a placeholder, undefined when it has none.
@@ -266,7 +301,8 @@ func (w *Row) variable(v *template.Var) value.Value {
 	return follow(&w.r.arena, x, v)
 }
 
-// follow leads from a column along the keys of a placeholder.
+// follow leads from a column along the keys of a placeholder. As in EMQX a text is
+// decoded once for each key: JSON that is a string holding JSON has no members here.
 func follow(a *value.Arena, x value.Value, v *template.Var) value.Value {
 	texts := 0
 	for _, key := range v.Path[1:] {
@@ -275,7 +311,7 @@ func follow(a *value.Arena, x value.Value, v *template.Var) value.Value {
 				return value.Undefined()
 			}
 			texts++
-			x = x.Parse(a)
+			x = x.ParseOnce(a)
 		}
 		x = x.Member(a, key)
 	}
@@ -284,25 +320,38 @@ func follow(a *value.Arena, x value.Value, v *template.Var) value.Value {
 
 // Vars returns the variables of a template for a value that is no row of a rule:
 // a map of columns, or, for ${.} only, anything else. Values are as in
-// bridge.Message.Columns; what is no such value is undefined.
+// bridge.Message.Columns; what is no such value is an error of each placeholder.
 func Vars(whole any) template.Vars {
 	v, err := imported(nil, whole)
-	if err != nil {
-		v = value.Undefined()
-	}
-	return vars{v}
+	return vars{v, err}
 }
 
-type vars struct{ whole value.Value }
+type vars struct {
+	whole value.Value
+	err   error
+}
+
+var _ template.JSONVars = vars{}
 
 // AppendVar appends the value of a placeholder as text.
-func (w vars) AppendVar(dst []byte, v *template.Var) ([]byte, bool) {
-	x := w.whole
-	if !v.Whole() {
-		x = follow(nil, x.Parse(nil).Member(nil, v.Path[0]), v)
+func (w vars) AppendVar(dst []byte, v *template.Var) ([]byte, error) {
+	if w.err != nil {
+		return dst, w.err
 	}
-	if x.IsUndefined() {
-		return dst, false
+	return appendText(nil, dst, w.at(v))
+}
+
+// AppendJSONVar appends the value of a placeholder as JSON.
+func (w vars) AppendJSONVar(dst []byte, v *template.Var) ([]byte, error) {
+	if w.err != nil {
+		return dst, w.err
 	}
-	return value.AppendText(dst, x), true
+	return appendJSON(nil, dst, w.at(v))
+}
+
+func (w vars) at(v *template.Var) value.Value {
+	if v.Whole() {
+		return w.whole
+	}
+	return follow(nil, w.whole.Parse(nil).Member(nil, v.Path[0]), v)
 }

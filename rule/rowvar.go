@@ -48,22 +48,33 @@ func (p *program) payloadVar(v *template.Var, c *rowColumn) *docPath {
 }
 
 // AppendVar appends the value of a placeholder as text.
-func (w *boundRow) AppendVar(dst []byte, v *template.Var) ([]byte, bool) {
+func (w *boundRow) AppendVar(dst []byte, v *template.Var) ([]byte, error) {
 	row := (*Row)(w)
+	if len(dst) > w.r.arena.Left() {
+		return dst, nil // the budget is exceeded, which the caller sees by the length
+	}
 	if v.Whole() {
-		return row.AppendJSON(dst), true
+		return row.AppendJSON(dst), nil
 	}
-	x := row.bound(v)
-	if x.IsUndefined() {
-		return dst, false
+	return appendText(&w.r.arena, dst, row.bound(v))
+}
+
+// AppendJSONVar appends the value of a placeholder as JSON.
+func (w *boundRow) AppendJSONVar(dst []byte, v *template.Var) ([]byte, error) {
+	row := (*Row)(w)
+	if len(dst) > w.r.arena.Left() {
+		return dst, nil // as above
 	}
-	return value.AppendText(dst, x), true
+	if v.Whole() {
+		return row.AppendJSON(dst), nil
+	}
+	return appendJSON(&w.r.arena, dst, row.bound(v))
 }
 
 func (w *Row) bound(v *template.Var) value.Value {
 	b := &w.r.prog.vars[v.Slot]
 	switch {
-	case b.payload != nil:
+	case b.payload != nil && !w.r.meetsText(b.payload):
 		x, err := w.r.at(b.payload)
 		if err != nil {
 			return value.Undefined() // a payload that is no JSON has no such place

@@ -36,7 +36,7 @@ func TestActionMakesRecords(t *testing.T) {
 			Attrs: map[string]string{"qos": "1", "b": "${x}"}, Optional: true,
 		},
 		rule.Action{Sink: "two", Dest: "s-${x}"})
-	var out bridge.Batch
+	var out bridge.Out
 	m := message(`{"a":[1,"z"]}`)
 	require.NoError(t, r.Apply(&out, m))
 	m.Payload = []byte("overwritten by the source")
@@ -51,20 +51,20 @@ func TestActionMakesRecords(t *testing.T) {
 			Attrs: []bridge.Attr{{Name: "b", Value: []byte("z")}, {Name: "qos", Value: []byte("1")}}, Optional: true,
 		},
 		{Sink: "two", Dest: "s-z", Data: []byte(`{"c":"device-17","topic":"t/kitchen/1","x":"z"}`)},
-	}, out.Records)
+	}, out.Records())
 }
 
 func TestKeyPolicies(t *testing.T) {
 	t.Parallel()
 	keys := func(policy rule.KeyPolicy) (first, second string, err error) {
 		r := newRule(t, `SELECT payload.k AS k FROM "t/#"`, rule.Action{Key: "${k}", UndefinedKey: policy})
-		var out bridge.Batch
+		var out bridge.Out
 		for range 2 {
 			if err := r.Apply(&out, message(`{}`)); err != nil {
 				return "", "", err
 			}
 		}
-		return string(out.Records[0].Key), string(out.Records[1].Key), nil
+		return string(out.Records()[0].Key), string(out.Records()[1].Key), nil
 	}
 	_, _, err := keys(rule.KeyError)
 	require.ErrorIs(t, err, rule.ErrUndefinedKey)
@@ -89,16 +89,16 @@ func TestTemplatesOfStar(t *testing.T) {
 	r := newRule(t, `SELECT * FROM "t/#"`, rule.Action{
 		Key: "${payload.id}", Data: "${clientid} ${payload.location.floor} ${payload.none} ${flags.retain} ${extra.x} ${missing}", UndefinedKey: rule.KeyConstant,
 	})
-	var out bridge.Batch
+	var out bridge.Out
 	m := message(reading)
 	m.Columns = map[string]any{"extra": map[string]any{"x": 5}}
 	require.NoError(t, r.Apply(&out, m))
-	require.Equal(t, "sensor-000017", string(out.Records[0].Key))
-	require.Equal(t, "device-17 3 undefined false 5 undefined", string(out.Records[0].Data))
+	require.Equal(t, "sensor-000017", string(out.Records()[0].Key))
+	require.Equal(t, "device-17 3 undefined false 5 undefined", string(out.Records()[0].Data))
 
 	// A payload that is no JSON is none of the rule's business.
 	require.NoError(t, r.Apply(&out, message("plain")))
-	require.Equal(t, "undefined", string(out.Records[1].Key))
+	require.Equal(t, "undefined", string(out.Records()[1].Key))
 }
 
 func TestStarIsTheWholeMessage(t *testing.T) {
@@ -111,11 +111,11 @@ func TestStarIsTheWholeMessage(t *testing.T) {
 	m.PeerName, m.Retain, m.Username = "", true, ""
 	expiry := uint32(7)
 	m.Props = &bridge.Properties{MessageExpiry: &expiry, ContentType: "x", User: []bridge.UserProperty{{Key: "k", Value: "1"}, {Key: "k", Value: "2"}}}
-	var out bridge.Batch
+	var out bridge.Out
 	require.NoError(t, r.Apply(&out, m))
 	var want strings.Builder
 	want.WriteString(`{"clientid":"device-17","event":"message.publish","flags":{"dup":false,"retain":true},"id":"`)
-	got := string(out.Records[0].Data)
+	got := string(out.Records()[0].Data)
 	require.True(t, strings.HasPrefix(got, want.String()), got)
 	_, rest, _ := strings.Cut(got, `"metadata"`)
 	require.Equal(t, `:{"namespace":"global","rule_id":"r1"},"node":"n1","payload":"p`+"\ufffd"+`\u0001","peerhost":"10.0.0.7",`+
@@ -127,36 +127,36 @@ func TestEventColumns(t *testing.T) {
 	t.Parallel()
 	r := newRule(t, `SELECT *, reason AS why, qos AS q FROM "$events/client_disconnected"`, rule.Action{Data: "${event} ${clientid} ${why} ${q} ${topic}"})
 	require.Equal(t, []string{"$events/client/disconnected"}, r.Filters())
-	var out bridge.Batch
+	var out bridge.Out
 	require.NoError(t, r.Apply(&out, &bridge.Message{
 		Event: "$events/client/disconnected", ClientID: "c", Columns: map[string]any{"reason": "normal"},
 	}))
-	require.Equal(t, "client.disconnected c normal undefined undefined", string(out.Records[0].Data))
+	require.Equal(t, "client.disconnected c normal undefined undefined", string(out.Records()[0].Data))
 }
 
 func TestSelectedColumnIsThereThoughUnknown(t *testing.T) {
 	t.Parallel()
 	r := newRule(t, `SELECT username, payload.none AS none FROM "t/#"`, rule.Action{})
-	var out bridge.Batch
+	var out bridge.Out
 	m := message("{}")
 	m.Username = ""
 	require.NoError(t, r.Apply(&out, m))
-	require.JSONEq(t, `{"none":"undefined","username":"undefined"}`, string(out.Records[0].Data))
+	require.JSONEq(t, `{"none":"undefined","username":"undefined"}`, string(out.Records()[0].Data))
 }
 
 func TestIngressColumns(t *testing.T) {
 	t.Parallel()
 	r := newRule(t, `SELECT dup, retain, qos, message_received_at AS at, server, flags, payload FROM "$sources/mqtt:in"`, rule.Action{})
-	var out bridge.Batch
+	var out bridge.Out
 	m := message("x")
 	m.Event, m.Retain, m.Server = "$sources/mqtt:in", true, "broker:1883"
 	require.NoError(t, r.Apply(&out, m))
-	require.JSONEq(t, `{"at":1700000000000,"dup":false,"flags":"undefined","payload":"x","qos":1,"retain":true,"server":"broker:1883"}`, string(out.Records[0].Data))
+	require.JSONEq(t, `{"at":1700000000000,"dup":false,"flags":"undefined","payload":"x","qos":1,"retain":true,"server":"broker:1883"}`, string(out.Records()[0].Data))
 }
 
 func TestErrorsNameThePart(t *testing.T) {
 	t.Parallel()
-	var out bridge.Batch
+	var out bridge.Out
 	for sql, want := range map[string]string{
 		`SELECT 1 + topic * 2 AS x FROM t`:                      "rule r1: SELECT 1 + topic * 2: cannot apply",
 		`SELECT topic FROM t WHERE payload.temp > topic`:        "rule r1: WHERE payload.temp > topic: ",
@@ -200,7 +200,7 @@ func TestLongStatements(t *testing.T) {
 		"SELECT -" + strings.Repeat("(", 150) + "qos" + strings.Repeat(")", 150) + " AS x FROM t",
 	} {
 		r := newRule(t, sql, rule.Action{})
-		require.NoError(t, r.Apply(new(bridge.Batch), message("{}")))
+		require.NoError(t, r.Apply(new(bridge.Out), message("{}")))
 		require.NotEmpty(t, r.Explain())
 	}
 	_, err := rule.New(rule.Config{SQL: "SELECT f()" + strings.Repeat(",f()", 15_000) + " FROM t"})
@@ -219,12 +219,12 @@ func TestLateChecks(t *testing.T) {
 	} {
 		r, err := rule.New(rule.Config{SQL: sql, Engine: engine})
 		require.NoError(t, err, sql)
-		require.Error(t, r.Apply(new(bridge.Batch), message("{}")), sql)
+		require.Error(t, r.Apply(new(bridge.Out), message("{}")), sql)
 	}
 	// What is not reached does no harm.
 	r, err := rule.New(rule.Config{SQL: `SELECT topic FROM t WHERE true OR flag`, Engine: engine})
 	require.NoError(t, err)
-	require.NoError(t, r.Apply(new(bridge.Batch), message("{}")))
+	require.NoError(t, r.Apply(new(bridge.Out), message("{}")))
 }
 
 func TestLimits(t *testing.T) {
@@ -233,25 +233,25 @@ func TestLimits(t *testing.T) {
 	require.NoError(t, err)
 	r, err := rule.New(rule.Config{SQL: `FOREACH payload AS x DO x FROM t`, Engine: engine})
 	require.NoError(t, err)
-	require.NoError(t, r.Apply(new(bridge.Batch), message("[1,2,3]")))
-	require.ErrorIs(t, r.Apply(new(bridge.Batch), message("[1,2,3,4]")), rule.ErrTooManyRows)
+	require.NoError(t, r.Apply(new(bridge.Out), message("[1,2,3]")))
+	require.ErrorIs(t, r.Apply(new(bridge.Out), message("[1,2,3,4]")), rule.ErrTooManyRows)
 
 	r, err = rule.New(rule.Config{SQL: `SELECT [payload.a, payload.b] AS x, x + payload.a AS y, y + y AS z, z + z AS zz FROM t`, Engine: engine})
 	require.NoError(t, err)
-	require.NoError(t, r.Apply(new(bridge.Batch), message(`{"a":"x","b":"y"}`)))
-	require.ErrorContains(t, r.Apply(new(bridge.Batch), message(`{"a":"`+strings.Repeat("x", 500)+`"}`)), "the limit is 1000 bytes")
+	require.NoError(t, r.Apply(new(bridge.Out), message(`{"a":"x","b":"y"}`)))
+	require.ErrorContains(t, r.Apply(new(bridge.Out), message(`{"a":"`+strings.Repeat("x", 500)+`"}`)), "the limit is 1000 bytes")
 
 	// Lists that share their elements are as large as they look.
 	fields := "payload AS f0"
 	for i := range 40 {
 		fields += fmt.Sprintf(", [f%d, f%d] AS f%d", i, i, i+1)
 	}
-	require.ErrorContains(t, newRule(t, "SELECT "+fields+" FROM t", rule.Action{}).Apply(new(bridge.Batch), message(`{}`)), "the limit is")
+	require.ErrorContains(t, newRule(t, "SELECT "+fields+" FROM t", rule.Action{}).Apply(new(bridge.Out), message(`{}`)), "the limit is")
 	fields = "1 AS a.x"
 	for i := range 40 {
 		fields += fmt.Sprintf(", a AS a.y%d", i)
 	}
-	require.ErrorContains(t, newRule(t, "SELECT "+fields+" FROM t", rule.Action{}).Apply(new(bridge.Batch), message(`{}`)), "the limit is")
+	require.ErrorContains(t, newRule(t, "SELECT "+fields+" FROM t", rule.Action{}).Apply(new(bridge.Out), message(`{}`)), "the limit is")
 
 	require.ErrorContains(t, rule.EngineConfig{Limits: rule.Limits{Rows: -1}}.Validate(), "Limits.Rows")
 }
@@ -283,12 +283,12 @@ func TestConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			m := message(fmt.Sprintf(`{"id":"%d"}`, i))
 			for range 200 {
-				var out bridge.Batch
+				var out bridge.Out
 				if err := r.Apply(&out, m); err != nil {
 					t.Error(err)
 					return
 				}
-				if got, want := string(out.Records[0].Data), fmt.Sprintf(`{"id":"%d","key":"device-17%d"}`, i, i); got != want {
+				if got, want := string(out.Records()[0].Data), fmt.Sprintf(`{"id":"%d","key":"device-17%d"}`, i, i); got != want {
 					t.Errorf("got %s, want %s", got, want)
 					return
 				}
@@ -302,8 +302,8 @@ func TestDialects(t *testing.T) {
 	t.Parallel()
 	r := newRule(t, `SELECT payload FROM "t/#"`,
 		rule.Action{Data: "${payload.a.b}"}, rule.Action{Data: "${payload.a.b} ${$}{x}", Dialect: template.Republish})
-	var out bridge.Batch
+	var out bridge.Out
 	require.NoError(t, r.Apply(&out, message(`{"a":"{\"b\":1}"}`)))
-	require.Equal(t, "1", string(out.Records[0].Data))
-	require.Equal(t, "undefined ${x}", string(out.Records[1].Data))
+	require.Equal(t, "1", string(out.Records()[0].Data))
+	require.Equal(t, "undefined ${x}", string(out.Records()[1].Data))
 }

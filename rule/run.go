@@ -3,6 +3,7 @@ package rule
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
@@ -29,9 +30,10 @@ type run struct {
 
 	docs [2]document
 	// What the rows go to, when they become records.
-	out     *bridge.Batch
+	out     *bridge.Out
 	actions []*action
-	see     func(bridge.Step) // told each step; nil for nearly all messages
+	records []bridge.Record
+	see     func(name, text, result string) // told each step; nil for nearly all messages
 
 	dests map[string]string // names of destinations already seen
 	names []string          // for rows with columns that only the message knows
@@ -47,6 +49,7 @@ const (
 func (r *run) begin(m *bridge.Message) {
 	r.msg = m
 	r.clock = time.Time{}
+	r.arena.Limit = r.prog.engine.limits.memory(m)
 	r.docs[docPayload].state = unread
 }
 
@@ -85,7 +88,7 @@ func (r *run) evaluate(emit func(*run) error) (outcome, error) {
 	if p.where != nil {
 		ok, err := p.where.test(r)
 		if err != nil {
-			return failed, p.failCond("WHERE", p.stmt.Where, err)
+			return failed, p.fail("WHERE", p.stmt.Where, err)
 		}
 		if r.see != nil {
 			r.seeCond("WHERE", p.where, p.stmt.Where, ok)
@@ -143,23 +146,31 @@ func (r *run) items() ([]value.Value, error) {
 		v = d
 	}
 	if n := v.Len(); v.Kind() == value.KindList && n > r.prog.engine.limits.Rows {
-		return nil, r.prog.fault("FOREACH", fmt.Errorf("%w: %d items, the limit is %d", ErrTooManyRows, n, r.prog.engine.limits.Rows))
+		return nil, r.prog.fault("FOREACH", &value.BudgetError{Budget: "rows", Msg: fmt.Sprintf("%d items", n), Size: strconv.Itoa(r.prog.engine.limits.Rows)})
 	}
 	return v.Elements(&r.arena), nil
 }
+
+// rowWork is the work that a row counts as, beside what it reads: so the clock is
+// looked at every thousand rows.
+const rowWork = 1024
 
 func (r *run) each(items []value.Value, emit func(*run) error) (outcome, error) {
 	p, result := r.prog, empty
 	for _, item := range items {
 		r.item = item
 		r.docs[docItem].state = unread
+		r.arena.Work(rowWork)
+		if err := r.arena.Err(); err != nil {
+			return failed, p.fault("FOREACH", err)
+		}
 		if r.see != nil {
 			r.seeItem(item)
 		}
 		if p.incase != nil {
 			ok, err := p.incase.test(r)
 			if err != nil {
-				return failed, p.failCond("INCASE", p.stmt.InCase, err)
+				return failed, p.fail("INCASE", p.stmt.InCase, err)
 			}
 			if r.see != nil {
 				r.seeCond("INCASE", p.incase, p.stmt.InCase, ok)

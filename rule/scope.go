@@ -16,10 +16,13 @@ type frame struct {
 // slot is a selected column.
 type slot struct {
 	index int
-	// whole is set when the column as such was written, not just places in it.
-	// Places in it are remembered as long as that is all.
-	whole  bool
-	places [][]string
+	// whole is set when the column as such was written, not just places in it,
+	// and origin when that was with the event's column of this name. The places
+	// that were written since are remembered.
+	whole, origin bool
+	places        branch
+	// alias is set when a place was written by another name than its own.
+	alias bool
 	// hidden is set when a later star puts the event's column of this name, if
 	// there is one, in its place.
 	hidden bool
@@ -52,12 +55,12 @@ func (f *frame) hide() {
 func (s *slot) write(name string, steps []sqlparse.Step, x expr) {
 	column, ok := x.(*columnExpr)
 	s.same = ok && len(steps) == 0 && column.column.name == name
+	s.hidden = false
 	if len(steps) == 0 {
-		s.whole, s.hidden = true, false
+		s.whole, s.origin, s.places = true, s.same, branch{}
 		return
 	}
-	s.places = append(s.places, keys(steps))
-	s.hidden = false
+	s.places.set(keys(steps), 0)
 }
 
 // keys are the leading keys of steps.
@@ -74,21 +77,7 @@ func keys(steps []sqlparse.Step) []string {
 
 // concerns reports whether what was written may be found along steps.
 func (s *slot) concerns(steps []sqlparse.Step) bool {
-	if s.whole || len(steps) == 0 {
-		return true
-	}
-	wanted := keys(steps)
-	for _, written := range s.places {
-		n := min(len(wanted), len(written))
-		same := true
-		for i := range n {
-			same = same && wanted[i] == written[i]
-		}
-		if same {
-			return true
-		}
-	}
-	return false
+	return len(steps) == 0 || s.whole && !s.origin || s.places.touches(keys(steps))
 }
 
 // scope says what a name means in a clause. A name is looked for in the columns
@@ -121,6 +110,7 @@ const (
 	fromEvent sourceKind = iota
 	fromSlot
 	fromItem
+	fromPayload // the whole payload, decoded
 )
 
 // sources returns where a name, or the path of steps from it, may have its value;
@@ -151,9 +141,11 @@ func (s *scope) outer(name string, steps []sqlparse.Step) []source {
 	}
 	own := source{kind: fromSlot, frame: s.selected.id, slot: d.index}
 	switch {
-	case d.hidden:
+	case d.hidden || s.complete && name == "payload" && len(steps) > 0:
 		event.ifPresent, event.last = true, true
 		return []source{event, own}
+	case s.complete && name == "payload" && !d.whole && !d.alias:
+		return []source{{kind: fromPayload}}
 	case s.complete && d.whole:
 		return []source{own}
 	default:

@@ -15,18 +15,16 @@ var _ bridge.Stepper = (*Rule)(nil)
 // clause gave, with each row and with each rendered template, in the order in
 // which they are evaluated. To explain why a condition does not hold, its operands
 // are evaluated again.
-func (r *Rule) ApplySteps(out *bridge.Batch, m *bridge.Message, see func(bridge.Step)) error {
-	state := r.prog.get()
-	state.begin(m)
-	state.out, state.actions, state.see = out, r.actions, see
+func (r *Rule) ApplySteps(out *bridge.Out, m *bridge.Message, see func(name, text, result string)) error {
+	return r.apply(out, m, see)
+}
+
+// seeColumns tells the columns of the event.
+func (r *run) seeColumns() {
 	columns := rowShape{}
 	columns.addEvent()
 	columns.sort()
-	see(bridge.Step{Name: "columns", Result: string((&Row{state, &columns}).AppendJSON(nil))})
-	_, err := state.evaluate(emitRecords)
-	state.out, state.actions, state.see = nil, nil, nil
-	r.prog.release(state)
-	return err
+	r.see("columns", "", string((&Row{r, &columns}).AppendJSON(nil)))
 }
 
 // seeFields tells what the fields of a clause are, but for columns of the event,
@@ -34,7 +32,7 @@ func (r *Rule) ApplySteps(out *bridge.Batch, m *bridge.Message, see func(bridge.
 func (r *run) seeFields(clause string, list []assignment) {
 	for i := range list {
 		a := &list[i]
-		if i > 0 && a.field == list[i-1].field {
+		if a.gathered || i > 0 && a.field == list[i-1].field {
 			continue // the same value, once more in the place that it came from
 		}
 		v := r.frames[a.frame][a.slot]
@@ -45,7 +43,7 @@ func (r *run) seeFields(clause string, list []assignment) {
 		if a.field.As != nil {
 			text += " AS " + a.field.As.String()
 		}
-		r.see(bridge.Step{Name: clause, Text: text, Result: string(shown(v))})
+		r.see(clause, text, string(shown(v)))
 	}
 }
 
@@ -63,7 +61,7 @@ func (r *run) seeCond(clause string, c cond, x sqlparse.Expr, ok bool) {
 	if !ok {
 		result = whyFalse(r, c, x)
 	}
-	r.see(bridge.Step{Name: clause, Text: sqlparse.Format(x), Result: result})
+	r.see(clause, sqlparse.Format(x), result)
 }
 
 // seeItems tells how many items FOREACH goes over.
@@ -72,28 +70,28 @@ func (r *run) seeItems(items []value.Value) {
 	if len(items) == 0 {
 		result = r.prog.whyEmpty(r)
 	}
-	r.see(bridge.Step{Name: "FOREACH", Result: result})
+	r.see("FOREACH", "", result)
 }
 
 // seeItem tells which item comes next.
 func (r *run) seeItem(item value.Value) {
-	r.see(bridge.Step{Name: "item", Result: string(shown(item))})
+	r.see("item", "", string(shown(item)))
 }
 
 // seeRow tells the row.
 func (r *run) seeRow() {
-	r.see(bridge.Step{Name: "row", Result: string(r.row.AppendJSON(nil))})
+	r.see("row", "", string(r.row.AppendJSON(nil)))
 }
 
 // seeTemplates tells what the templates of an action gave.
 func (a *action) seeTemplates(r *run) {
 	see := func(field, text string, t *template.Template) {
 		if text != "" {
-			r.see(bridge.Step{Name: field, Text: text, Result: string(t.Append(nil, (*boundRow)(&r.row)))})
+			r.see(field, text, string(r.render(t, nil)))
 		}
 	}
 	if a.Sink != "" {
-		r.see(bridge.Step{Name: "action", Result: fmt.Sprintf("sink %q", a.Sink)})
+		r.see("action", "", fmt.Sprintf("sink %q", a.Sink))
 	}
 	see("dest", a.Dest, a.dest)
 	see("key", a.Key, a.key)

@@ -64,9 +64,9 @@ func TestApplySteps(t *testing.T) {
 			require.NoError(t, err)
 			m := &bridge.Message{Topic: "t/1", ClientID: "c1", Payload: []byte(test.payload), Received: time.UnixMilli(1)}
 			var steps []string
-			var got, want bridge.Batch
-			err = r.ApplySteps(&got, m, func(s bridge.Step) {
-				steps = append(steps, s.Name+" "+s.Text+" = "+s.Result)
+			var got, want bridge.Out
+			err = r.ApplySteps(&got, m, func(name, text, result string) {
+				steps = append(steps, name+" "+text+" = "+result)
 			})
 			if test.err != "" {
 				require.ErrorContains(t, err, test.err)
@@ -78,7 +78,7 @@ func TestApplySteps(t *testing.T) {
 			require.Equal(t, test.want, append([]string(nil), steps[1:]...))
 			if err == nil {
 				require.NoError(t, r.Apply(&want, m))
-				require.Equal(t, want.Records, got.Records)
+				require.Equal(t, want.Records(), got.Records())
 			}
 		})
 	}

@@ -1,7 +1,9 @@
 package rule
 
 import (
+	"errors"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/sluiceio/sluice/bridge"
@@ -31,6 +33,10 @@ type TestInput struct {
 	Dialect  template.Dialect
 	// Engine runs the statement, nil means one of the default configuration.
 	Engine *Engine
+	// MaxRows and MaxBytes end the test when there are more rows, or when these
+	// have more bytes as JSON or rendered. Zero means no such limit.
+	MaxRows  int
+	MaxBytes int
 	// Rule is the rule's name, default "rule:test".
 	Rule string
 }
@@ -59,6 +65,8 @@ type TestResult struct {
 	// values that decided it.
 	NoMatch NoMatch
 	Reason  string
+	// More reports that MaxRows or MaxBytes has ended the test.
+	More bool
 	// Warnings is what the compiler found odd.
 	Warnings []*SyntaxError
 }
@@ -76,7 +84,7 @@ func Test(in TestInput) (*TestResult, error) {
 	if in.Rule == "" {
 		in.Rule = "rule:test"
 	}
-	p, err := compile(in.Rule, in.SQL, in.Engine, false)
+	p, err := compile(in.Rule, in.SQL, in.Engine, slices.Collect(maps.Keys(in.Columns)))
 	if err != nil {
 		return nil, err
 	}
@@ -93,13 +101,31 @@ func Test(in TestInput) (*TestResult, error) {
 	r := p.get()
 	defer p.release(r)
 	r.begin(m)
+	size := 0
 	how, err := r.evaluate(func(r *run) error {
-		result.add(&r.row)
+		if in.MaxRows > 0 && len(result.JSON) == in.MaxRows || in.MaxBytes > 0 && size > in.MaxBytes {
+			return errEnough
+		}
+		n := result.add(&r.row)
 		if in.Template != "" {
-			result.Rendered = append(result.Rendered, string(tmpl.Append(nil, &r.row)))
+			text, err := tmpl.Append(nil, &r.row)
+			if err != nil {
+				return r.prog.fault("template", err)
+			}
+			result.Rendered = append(result.Rendered, string(text))
+			n += len(text)
+		}
+		size += n
+		r.arena.Spend(recordCost + exportFactor*n)
+		if err := r.arena.Err(); err != nil {
+			return p.fault("the rows", err)
 		}
 		return nil
 	})
+	if errors.Is(err, errEnough) {
+		result.More = true
+		return result, nil
+	}
 	switch how {
 	case failed:
 		return nil, err
@@ -111,7 +137,15 @@ func Test(in TestInput) (*TestResult, error) {
 	return result, nil
 }
 
-func (t *TestResult) add(w *Row) {
+// errEnough ends a test whose rows are too many.
+var errEnough = errors.New("there are rows enough")
+
+// add keeps a row and returns its size as JSON.
+func (t *TestResult) add(w *Row) int {
+	text := string(w.AppendJSON(nil))
+	if len(text) > w.r.arena.Left() {
+		return len(text) // the caller sees that it exceeds the budget
+	}
 	row := make(map[string]any, len(w.shape.columns))
 	for _, name := range w.extra() {
 		v, _ := w.value(name)
@@ -123,8 +157,12 @@ func (t *TestResult) add(w *Row) {
 		}
 	}
 	t.Rows = append(t.Rows, row)
-	t.JSON = append(t.JSON, string(w.AppendJSON(nil)))
+	t.JSON = append(t.JSON, text)
+	return len(text)
 }
+
+// exportFactor is how many times its text a row takes as values of Go.
+const exportFactor = 4
 
 func matches(filters []string, trigger string) bool {
 	for _, f := range filters {
@@ -242,4 +280,17 @@ func exampleProps(props map[string]any) map[string]any {
 	props["User-Property"] = map[string]any{"foo": "bar"}
 	props["User-Property-Pairs"] = []any{map[string]any{"key": "foo", "value": "bar"}}
 	return props
+}
+
+// ExampleEvent returns an event that is not a published message, given by its topic,
+// such as "$events/client/connected", with example values for its columns; nil if
+// no event has that topic.
+func ExampleEvent(eventTopic string) *bridge.Message {
+	in := TestInput{EventTopic: eventTopic}
+	if _, known := eventByTopic(normalFilter(eventTopic)); !known {
+		return nil
+	}
+	m, _ := in.message()
+	m.Event = normalFilter(eventTopic)
+	return m
 }

@@ -2,7 +2,7 @@
 // sinks around a sink.
 //
 // A decorator has to pass on what the sink inside says of itself by the optional
-// interfaces bridge.Opener, bridge.Checker, bridge.Laner, bridge.Grouper and
+// interfaces bridge.Opener, bridge.Checker, bridge.Laner and
 // bridge.Limiter, or the pipeline would treat it as a sink without order domains
 // and limits of its own. Wrap does that for a decorator that is one function.
 //

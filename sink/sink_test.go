@@ -56,7 +56,7 @@ func TestSuites(t *testing.T) {
 
 type laner struct{ bridge.Sink }
 
-func (laner) Lane(*bridge.Record) uint64 { return 42 }
+func (laner) Lane(*bridge.Record) (lane, group uint64) { return 42, 43 }
 
 type checker struct{ bridge.Sink }
 
@@ -67,16 +67,16 @@ type everything struct {
 	opened bool
 }
 
-func (*everything) Lane(*bridge.Record) uint64  { return 42 }
-func (*everything) Group(*bridge.Record) uint64 { return 43 }
-func (*everything) Check(context.Context) error { return context.Canceled }
-func (*everything) Limits() bridge.Limits       { return bridge.Limits{Records: 7, Lanes: 3} }
+func (*everything) Lane(*bridge.Record) (lane, group uint64) { return 42, 43 }
+func (*everything) Check(context.Context) error              { return context.Canceled }
+func (*everything) Limits() bridge.Limits                    { return bridge.Limits{Records: 7, Lanes: 3} }
+
 func (e *everything) Open(context.Context) error {
 	e.opened = true
 	return nil
 }
 
-func (e *everything) Shards() []bridge.ShardLoad { return []bridge.ShardLoad{{Shard: "0"}} }
+func (e *everything) Shards() []sink.ShardLoad { return []sink.ShardLoad{{Shard: "0"}} }
 
 func TestOptionalInterfacesPassThrough(t *testing.T) {
 	t.Parallel()
@@ -97,7 +97,8 @@ func TestOptionalInterfacesPassThrough(t *testing.T) {
 		require.Equal(t, tc.lanes, lanes, name)
 		require.Equal(t, tc.checks, checks, name)
 		if lanes {
-			require.EqualValues(t, 42, l.Lane(nil))
+			lane, group := l.Lane(nil)
+			require.Equal(t, [2]uint64{42, 43}, [2]uint64{lane, group})
 		}
 		if checks {
 			require.ErrorIs(t, c.Check(t.Context()), context.Canceled)
@@ -106,12 +107,10 @@ func TestOptionalInterfacesPassThrough(t *testing.T) {
 		require.NoError(t, d.Close(t.Context()))
 		if tc.inner == all {
 			require.True(t, all.opened)
-			require.EqualValues(t, 43, d.(bridge.Grouper).Group(nil))
-			require.Equal(t, []bridge.ShardLoad{{Shard: "0"}}, d.(bridge.Sharder).Shards())
+			require.Equal(t, []sink.ShardLoad{{Shard: "0"}}, d.(sink.Sharder).Shards())
 			require.Equal(t, bridge.Limits{Records: 7, Lanes: 3}, d.(bridge.Limiter).Limits())
 		} else {
-			require.Zero(t, d.(bridge.Grouper).Group(nil))
-			require.Empty(t, d.(bridge.Sharder).Shards())
+			require.Empty(t, d.(sink.Sharder).Shards())
 			require.Zero(t, d.(bridge.Limiter).Limits())
 		}
 	}
@@ -145,7 +144,7 @@ func TestRateLimit(t *testing.T) {
 			src.End()
 			p, err := bridge.New(bridge.Config{
 				Sources: map[string]bridge.Source{"s": src},
-				Rules: map[string]bridge.Rule{"r": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+				Rules: map[string]bridge.Rule{"r": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 					out.Add(bridge.Record{Data: m.Payload})
 					return nil
 				}, "#")},

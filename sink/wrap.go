@@ -19,7 +19,6 @@ func Wrap(s bridge.Sink, write func(ctx context.Context, b *bridge.Batch) error)
 
 func wrap(s bridge.Sink, limits bridge.Limits, write func(context.Context, *bridge.Batch) error) bridge.Sink {
 	w := &wrapper{Sink: s, limits: limits, write: write}
-	w.grouper, _ = s.(bridge.Grouper)
 	laner, lanes := s.(bridge.Laner)
 	checker, checks := s.(bridge.Checker)
 	switch {
@@ -48,16 +47,15 @@ func wrap(s bridge.Sink, limits bridge.Limits, write func(context.Context, *brid
 // as not implementing them.
 type wrapper struct {
 	bridge.Sink
-	limits  bridge.Limits
-	write   func(context.Context, *bridge.Batch) error
-	grouper bridge.Grouper
+	limits bridge.Limits
+	write  func(context.Context, *bridge.Batch) error
 }
 
 var (
+	_ bridge.Counter = (*wrapper)(nil)
 	_ bridge.Opener  = (*wrapper)(nil)
-	_ bridge.Grouper = (*wrapper)(nil)
 	_ bridge.Limiter = (*wrapper)(nil)
-	_ bridge.Sharder = (*wrapper)(nil)
+	_ Sharder        = (*wrapper)(nil)
 )
 
 func (w *wrapper) Write(ctx context.Context, b *bridge.Batch) error { return w.write(ctx, b) }
@@ -69,16 +67,16 @@ func (w *wrapper) Open(ctx context.Context) error {
 	return nil
 }
 
-func (w *wrapper) Group(r *bridge.Record) uint64 {
-	if w.grouper == nil {
-		return 0
+func (w *wrapper) Shards() []ShardLoad {
+	if s, ok := w.Sink.(Sharder); ok {
+		return s.Shards()
 	}
-	return w.grouper.Group(r)
+	return nil
 }
 
-func (w *wrapper) Shards() []bridge.ShardLoad {
-	if s, ok := w.Sink.(bridge.Sharder); ok {
-		return s.Shards()
+func (w *wrapper) Counts() map[string]uint64 {
+	if c, ok := w.Sink.(bridge.Counter); ok {
+		return c.Counts()
 	}
 	return nil
 }

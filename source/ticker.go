@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -26,13 +27,13 @@ type TickerConfig struct {
 func (c TickerConfig) Validate() error {
 	var errs []error
 	if c.Interval <= 0 {
-		errs = append(errs, errors.New("source: TickerConfig.Interval must be positive"))
+		errs = append(errs, fmt.Errorf("source: TickerConfig.%w", &bridge.FieldError{Path: "Interval", Err: errors.New("must be positive")}))
 	}
 	if c.Message == nil {
-		errs = append(errs, errors.New("source: TickerConfig.Message must be set"))
+		errs = append(errs, fmt.Errorf("source: TickerConfig.%w", &bridge.FieldError{Path: "Message", Err: errors.New("must be set")}))
 	}
 	if c.Count < 0 {
-		errs = append(errs, errors.New("source: TickerConfig.Count must not be negative"))
+		errs = append(errs, fmt.Errorf("source: TickerConfig.%w", &bridge.FieldError{Path: "Count", Err: errors.New("must not be negative")}))
 	}
 	return errors.Join(errs...)
 }

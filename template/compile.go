@@ -10,13 +10,13 @@ import (
 )
 
 // Dialect is a variant of the template language. EMQX has two, and rules that
-// move over from it must mean the same here.
+// move over from it must mean the same here; the third makes JSON.
 type Dialect int
 
 const (
 	// Bridge is the dialect of data bridges (EMQX: Kinesis partition key and
-	// payload). A placeholder is "${", one or more characters other than
-	// "}", and "}", or "$<", one or more characters other than ">", and ">".
+	// payload). A placeholder is "$<", one or more characters other than ">",
+	// and ">", or "${", one or more characters other than "}", and "}".
 	// Where both could be read "${" wins. All leading dots are ignored.
 	// "${}" is literal text. There is no escape. On the way along a path
 	// every text is read as JSON.
@@ -27,15 +27,22 @@ const (
 	// renders "$", so that "${$}{x}" renders "${x}". On the way along a path
 	// only the first text is read as JSON.
 	Republish
+	// JSON is Bridge for templates that make JSON. A value within quotes is
+	// escaped, so that {"m":"$<msg>"} is valid whatever msg holds; one outside
+	// of quotes is written as JSON: a text with quotes, a list as a list, and
+	// null where there is no value.
+	JSON
 )
 
-// String returns "bridge" or "republish".
+// String returns "bridge", "republish" or "json".
 func (d Dialect) String() string {
 	switch d {
 	case Bridge:
 		return "bridge"
 	case Republish:
 		return "republish"
+	case JSON:
+		return "json"
 	default:
 		return fmt.Sprintf("Dialect(%d)", int(d))
 	}
@@ -47,22 +54,25 @@ type Options struct {
 	Dialect Dialect
 }
 
-// Compile compiles a template of the Bridge dialect.
-func Compile(text string) (*Template, error) { return CompileWith(text, Options{}) }
+// Compile compiles a template of the Bridge dialect. Every text is one.
+func Compile(text string) *Template { return compile(text, Bridge) }
 
-// CompileWith compiles a template. Every text is a template; the error is about
-// the options.
+// CompileWith compiles a template. The error is about the options.
 func CompileWith(text string, opts Options) (*Template, error) {
-	c := compiler{dialect: opts.Dialect}
-	switch opts.Dialect {
-	case Bridge:
-		c.bridge(text)
-	case Republish:
-		c.republish(text)
-	default:
+	if opts.Dialect < Bridge || opts.Dialect > JSON {
 		return nil, fmt.Errorf("template %q: no such dialect: %v", text, opts.Dialect)
 	}
-	return c.template(text), nil
+	return compile(text, opts.Dialect), nil
+}
+
+func compile(text string, d Dialect) *Template {
+	c := compiler{dialect: d}
+	if d == Republish {
+		c.republish(text)
+	} else {
+		c.bridge(text)
+	}
+	return c.template(text)
 }
 
 // compiler collects a template. It is the writer of the literal text for
@@ -79,6 +89,7 @@ type part struct {
 	text  string
 	path  []string
 	isVar bool
+	angle bool
 }
 
 // Write takes literal text.
@@ -95,11 +106,11 @@ func (c *compiler) flush() {
 	}
 }
 
-// addVar adds a placeholder with the text between its braces, and the same
+// addVar adds a placeholder with the text between its brackets, and the same
 // without what the dialect ignores.
-func (c *compiler) addVar(text, path string) {
+func (c *compiler) addVar(text, path string, angle bool) {
 	c.flush()
-	p := part{text: strings.Clone(text), isVar: true}
+	p := part{text: strings.Clone(text), isVar: true, angle: angle}
 	if path != "" {
 		p.path = strings.Split(strings.Clone(path), ".")
 	}
@@ -134,7 +145,7 @@ func (c *compiler) bridgeTag(tag, start, end string) {
 		c.literal = append(append(c.literal, start...), end...)
 		return
 	}
-	c.addVar(tag, strings.TrimLeft(tag, "."))
+	c.addVar(tag, strings.TrimLeft(tag, "."), start == "$<")
 }
 
 func (c *compiler) republish(text string) {
@@ -151,7 +162,7 @@ func (c *compiler) republish(text string) {
 		case strings.IndexFunc(tag, notNameChar) >= 0:
 			c.literal = append(append(append(c.literal, "${"...), tag...), '}')
 		default:
-			c.addVar(tag, strings.TrimPrefix(tag, "."))
+			c.addVar(tag, strings.TrimPrefix(tag, "."), false)
 		}
 	})
 }
@@ -162,7 +173,7 @@ func notNameChar(r rune) bool {
 
 // template pairs each literal text with the placeholder behind it.
 func (c *compiler) template(text string) *Template {
-	t := &Template{text: text}
+	t := &Template{text: text, dialect: c.dialect}
 	slots := map[string]int{} // by path; no step contains a dot
 	for _, p := range c.parts {
 		if !p.isVar {
@@ -171,8 +182,12 @@ func (c *compiler) template(text string) *Template {
 		key := strings.Join(p.path, ".")
 		if _, ok := slots[key]; !ok {
 			slots[key] = len(t.vars)
-			t.vars = append(t.vars, Var{Text: p.text, Path: p.path, Slot: len(t.vars), Dialect: c.dialect})
+			t.vars = append(t.vars, Var{Text: p.text, Path: p.path, Slot: len(t.vars), Dialect: c.dialect, angle: p.angle})
 		}
+	}
+	at := asText
+	if c.dialect == JSON {
+		at = bare
 	}
 	var literal bytes.Buffer
 	for _, p := range c.parts {
@@ -180,11 +195,14 @@ func (c *compiler) template(text string) *Template {
 			literal.WriteString(p.text)
 			continue
 		}
-		t.segments = append(t.segments, newSegment(literal.String(), &t.vars[slots[strings.Join(p.path, ".")]]))
+		if at != asText {
+			at = placeIn(at, literal.String())
+		}
+		t.segments = append(t.segments, newSegment(literal.String(), &t.vars[slots[strings.Join(p.path, ".")]], at))
 		literal.Reset()
 	}
 	if literal.Len() > 0 {
-		t.segments = append(t.segments, newSegment(literal.String(), nil))
+		t.segments = append(t.segments, newSegment(literal.String(), nil, at))
 	}
 	return t
 }

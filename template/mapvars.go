@@ -8,16 +8,29 @@ import "github.com/sluiceio/sluice/internal/value"
 // Values are nil (null), bool, integers, floats, string, []byte, *big.Int,
 // json.Number, json.RawMessage, and []any, []string, map[string]any and
 // map[string]string of these. A placeholder with a value of any other type,
-// infinities and NaN among them, is undefined.
+// infinities and NaN among them, is an error.
 type MapVars map[string]any
 
 // AppendVar implements [Vars].
-func (m MapVars) AppendVar(dst []byte, v *Var) ([]byte, bool) {
-	return appendPath(dst, map[string]any(m), v)
+func (m MapVars) AppendVar(dst []byte, v *Var) ([]byte, error) {
+	x, err := lookup(map[string]any(m), v)
+	if err != nil {
+		return dst, err
+	}
+	return value.AppendText(dst, x), nil
 }
 
-// appendPath appends what v's path leads to from row, which is mostly a map.
-func appendPath(dst []byte, row any, v *Var) ([]byte, bool) {
+// AppendJSONVar implements [JSONVars].
+func (m MapVars) AppendJSONVar(dst []byte, v *Var) ([]byte, error) {
+	x, err := lookup(map[string]any(m), v)
+	if err != nil {
+		return dst, err
+	}
+	return value.AppendJSON(dst, x), nil
+}
+
+// lookup returns what v's path leads to from row, which is mostly a map.
+func lookup(row any, v *Var) (value.Value, error) {
 	path := v.Path
 	for len(path) > 0 {
 		m, ok := row.(map[string]any)
@@ -25,23 +38,32 @@ func appendPath(dst []byte, row any, v *Var) ([]byte, bool) {
 			break
 		}
 		if row, ok = m[path[0]]; !ok {
-			return dst, false
+			return value.Undefined(), ErrUndefined
 		}
 		path = path[1:]
 	}
-	val, err := (*value.Arena)(nil).FromAny(row)
+	x, err := (*value.Arena)(nil).FromAny(row)
 	if err != nil {
-		return dst, false
+		return x, err
 	}
-	for decoded := 0; len(path) > 0; path = path[1:] {
-		if val.Kind() == value.KindString && v.DecodesText(decoded) {
-			val = val.Parse(nil)
-			decoded++
+	return along(x, path, v)
+}
+
+// follow returns what v's path leads to from the value of its column.
+func follow(x value.Value, v *Var) (value.Value, error) { return along(x, v.Path[1:], v) }
+
+// along follows a part of v's path.
+func along(x value.Value, path []string, v *Var) (value.Value, error) {
+	texts := 0
+	for _, key := range path {
+		if x.Kind() == value.KindString && v.DecodesText(texts) {
+			x = x.ParseOnce(nil)
+			texts++
 		}
-		val = val.Member(nil, path[0])
+		x = x.Member(nil, key)
 	}
-	if val.IsUndefined() {
-		return dst, false
+	if x.IsUndefined() {
+		return x, ErrUndefined
 	}
-	return value.AppendText(dst, val), true
+	return x, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"math/big"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,8 +28,16 @@ func compile(t testing.TB, text string, dialect template.Dialect) *template.Temp
 // echo renders a placeholder as itself.
 type echo struct{}
 
-func (echo) AppendVar(dst []byte, v *template.Var) ([]byte, bool) {
-	return append(append(append(dst, "${"...), v.Text...), '}'), true
+func (echo) AppendVar(dst []byte, v *template.Var) ([]byte, error) {
+	return append(dst, v.String()...), nil
+}
+
+// render is Append that must not fail.
+func render(t testing.TB, tmpl *template.Template, vars template.Vars) string {
+	t.Helper()
+	got, err := tmpl.Append(nil, vars)
+	require.NoError(t, err)
+	return string(got)
 }
 
 type paths [][]string
@@ -83,7 +92,7 @@ func TestConstant(t *testing.T) {
 		got, ok := compile(t, text, template.Bridge).Constant()
 		require.True(t, ok)
 		require.Equal(t, want, got)
-		require.Equal(t, want, string(compile(t, text, template.Bridge).Append(nil, nil)))
+		require.Equal(t, want, render(t, compile(t, text, template.Bridge), nil))
 	}
 	got, ok := compile(t, "a${$}{b}", template.Republish).Constant()
 	require.True(t, ok)
@@ -102,7 +111,9 @@ func TestLiteralLengths(t *testing.T) {
 		for room := range 45 {
 			buf := []byte(strings.Repeat("-", 50))
 			want := "-" + text
-			require.Equal(t, want, string(tmpl.Append(buf[:1:1+room], nil)))
+			got, err := tmpl.Append(buf[:1:1+room], nil)
+			require.NoError(t, err)
+			require.Equal(t, want, string(got))
 			if n <= room {
 				require.Equal(t, want+strings.Repeat("-", 49-n), string(buf))
 			}
@@ -121,9 +132,10 @@ func TestAppendStrict(t *testing.T) {
 	tmpl := compile(t, "${a}/${b.c}/${d}", template.Bridge)
 	got, err := tmpl.AppendStrict([]byte(">"), template.MapVars{"a": 1})
 	require.Equal(t, ">1/undefined/undefined", string(got))
-	var undefined *template.UndefinedError
-	require.ErrorAs(t, err, &undefined)
-	require.Equal(t, []string{"b", "c"}, undefined.Var.Path)
+	var fault *template.Error
+	require.ErrorAs(t, err, &fault)
+	require.ErrorIs(t, err, template.ErrUndefined)
+	require.Equal(t, []string{"b", "c"}, fault.Var.Path)
 	require.EqualError(t, err, `template "${a}/${b.c}/${d}": ${b.c} is undefined`)
 
 	got, err = tmpl.AppendStrict(nil, template.MapVars{"a": nil, "b": `{"c":""}`, "d": []any{}})
@@ -135,15 +147,15 @@ func TestBind(t *testing.T) {
 	t.Parallel()
 	tmpl := compile(t, "${a},${b},${a}", template.Bridge)
 	bound := tmpl.Bind(func(v template.Var) int { return 10 + v.Slot })
-	require.Equal(t, "v0,v1,v0", string(tmpl.Append(nil, slots{})))
-	require.Equal(t, "v10,v11,v10", string(bound.Append(nil, slots{})))
+	require.Equal(t, "v0,v1,v0", render(t, tmpl, slots{}))
+	require.Equal(t, "v10,v11,v10", render(t, bound, slots{}))
 	require.Equal(t, tmpl.Text(), bound.Text())
 }
 
 type slots struct{}
 
-func (slots) AppendVar(dst []byte, v *template.Var) ([]byte, bool) {
-	return append(append(dst, 'v'), []byte(big.NewInt(int64(v.Slot)).String())...), true
+func (slots) AppendVar(dst []byte, v *template.Var) ([]byte, error) {
+	return strconv.AppendInt(append(dst, 'v'), int64(v.Slot), 10), nil
 }
 
 func TestMapVarsTypes(t *testing.T) {
@@ -164,10 +176,7 @@ func TestMapVarsTypes(t *testing.T) {
 		{big20, "12345678901234567890"},
 		{2.0, "2.0"},
 		{float32(0.5), "0.5"},
-		{math.NaN(), "undefined"},
-		{math.Inf(1), "undefined"},
 		{json.Number("1.0"), "1.0"},
-		{json.Number("broken"), "undefined"},
 		{"text \"x\"", "text \"x\""},
 		{[]byte{0xff, 0}, "\xff\x00"},
 		{[]any{1, "a"}, `[1,"a"]`},
@@ -175,19 +184,69 @@ func TestMapVarsTypes(t *testing.T) {
 		{map[string]any{"b": 1.5, "a": []any{nil}}, `{"a":[null],"b":1.5}`},
 		{map[string]string{"b": "<", "a": "ü"}, `{"a":"ü","b":"<"}`},
 		{json.RawMessage(`{"b": 1, "a": 2}`), `{"a":2,"b":1}`},
-		{time.Second, "undefined"},
 	} {
-		got := compile(t, "${v}", template.Bridge).Append(nil, template.MapVars{"v": c.v})
-		require.Equal(t, c.want, string(got), "%T", c.v)
+		require.Equal(t, c.want, render(t, compile(t, "${v}", template.Bridge), template.MapVars{"v": c.v}), "%T", c.v)
 	}
+}
+
+// TestWhatCannotBeRendered: a value of a type that has no text is an error, not a
+// value that is not there.
+func TestWhatCannotBeRendered(t *testing.T) {
+	t.Parallel()
+	for _, x := range []any{time.Second, math.NaN(), math.Inf(1), json.Number("broken"), struct{}{}, []any{1, time.Second}, map[string]any{"a": make(chan int)}, complex(1, 2)} {
+		for _, text := range []string{"<$<none>$<v>>", "<$<none>${v}>"} {
+			tmpl, vars := compile(t, text, template.Bridge), template.MapVars{"v": x}
+			_, want, _ := strings.Cut(strings.TrimSuffix(text, ">"), "$<none>")
+			for _, appendTo := range []func([]byte) ([]byte, error){
+				func(b []byte) ([]byte, error) { return tmpl.Append(b, vars) },
+				func(b []byte) ([]byte, error) { return tmpl.AppendFields(b, template.Any("v", x)) },
+				func(b []byte) ([]byte, error) { return tmpl.AppendFunc(b, vars.AppendVar) },
+			} {
+				got, err := appendTo(nil)
+				require.Equal(t, "<undefinedundefined>", string(got))
+				require.ErrorContains(t, err, ": "+want+": ", "%T", x)
+				require.NotErrorIs(t, err, template.ErrUndefined)
+			}
+			_, err := tmpl.AppendStrict(nil, vars)
+			require.ErrorIs(t, err, template.ErrUndefined, "the first error")
+		}
+	}
+}
+
+func TestErrorsShowWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"$<a>": "$<a>", "${a}": "${a}", "${.a}": "${.a}", "$<..a.b>": "$<..a.b>", "${ a }": "${ a }", "$<a>${a}": "$<a>", "${.}x${b}": "${b}",
+	} {
+		_, err := template.Compile(text).AppendStrict(nil, template.MapVars{})
+		require.EqualError(t, err, `template "`+text+`": `+want+` is undefined`)
+	}
+}
+
+func TestVarsFunc(t *testing.T) {
+	t.Parallel()
+	tmpl := template.Compile("$<a>-$<b>")
+	f := template.VarsFunc(func(dst []byte, v *template.Var) ([]byte, error) {
+		if v.Text == "b" {
+			return append(dst, "lost"...), template.ErrUndefined
+		}
+		return append(dst, v.Text...), nil
+	})
+	require.Equal(t, "a-undefined", render(t, tmpl, f))
+	got, err := tmpl.AppendFunc([]byte(">"), f)
+	require.NoError(t, err)
+	require.Equal(t, ">a-undefined", string(got))
+	_, err = tmpl.AppendStrict(nil, f)
+	require.ErrorIs(t, err, template.ErrUndefined)
 }
 
 // TestDecoding reads JSON within JSON in the dialects' own ways.
 func TestDecoding(t *testing.T) {
 	t.Parallel()
 	row := template.MapVars{"p": []byte(`{"in":"{\"x\":1}"}`), "m": map[string]any{"s": `{"x":2}`}}
-	require.Equal(t, "1 2", string(compile(t, "${p.in.x} ${m.s.x}", template.Bridge).Append(nil, row)))
-	require.Equal(t, "undefined 2", string(compile(t, "${p.in.x} ${m.s.x}", template.Republish).Append(nil, row)))
+	row["twice"] = `"{\"x\":3}"`
+	require.Equal(t, "1 2 undefined", render(t, compile(t, "${p.in.x} ${m.s.x} ${twice.x}", template.Bridge), row))
+	require.Equal(t, "undefined 2 undefined", render(t, compile(t, "${p.in.x} ${m.s.x} ${twice.x}", template.Republish), row))
 }
 
 func FuzzCompile(f *testing.F) {
@@ -197,7 +256,10 @@ func FuzzCompile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, dialect := range []template.Dialect{template.Bridge, template.Republish} {
 			tmpl := compile(t, text, dialect)
-			got := tmpl.Append(nil, echo{})
+			got, err := tmpl.Append(nil, echo{})
+			if err != nil {
+				t.Fatal(err)
+			}
 			if constant, ok := tmpl.Constant(); ok && constant != string(got) {
 				t.Fatalf("constant %q, rendered %q", constant, got)
 			}
@@ -209,7 +271,8 @@ func FuzzCompile(f *testing.F) {
 				t.Fatalf("%v: %q became %q", dialect, text, got)
 			}
 			strict, err := tmpl.AppendStrict(nil, template.MapVars{})
-			if !bytes.Equal(strict, tmpl.Append(nil, template.MapVars{})) {
+			lenient, _ := tmpl.Append(nil, template.MapVars{})
+			if !bytes.Equal(strict, lenient) {
 				t.Fatalf("%q: strict differs", text)
 			}
 			wholeOnly := true
@@ -226,8 +289,8 @@ func FuzzCompile(f *testing.F) {
 // row is what a rule hands to its templates, in small: values by slot.
 type row [5][]byte
 
-func (r *row) AppendVar(dst []byte, v *template.Var) ([]byte, bool) {
-	return append(dst, r[v.Slot]...), true
+func (r *row) AppendVar(dst []byte, v *template.Var) ([]byte, error) {
+	return append(dst, r[v.Slot]...), nil
 }
 
 const five = `{"id":"${clientid}","topic":"${topic}","temp":${temp},"unit":"${unit}","at":${timestamp}}`
@@ -237,12 +300,41 @@ var columns = row{[]byte("device-0042"), []byte("site/7/device-0042/temp"), []by
 func TestAppendDoesNotAllocate(t *testing.T) {
 	tmpl := compile(t, five, template.Bridge)
 	buf := make([]byte, 0, 512)
-	require.Equal(t, `{"id":"device-0042","topic":"site/7/device-0042/temp","temp":21.5,"unit":"celsius","at":1795000000000}`,
-		string(tmpl.Append(buf, &columns)))
-	require.Zero(t, testing.AllocsPerRun(100, func() { tmpl.Append(buf, &columns) }))
+	got, err := tmpl.Append(buf, &columns)
+	require.NoError(t, err)
+	require.Equal(t, `{"id":"device-0042","topic":"site/7/device-0042/temp","temp":21.5,"unit":"celsius","at":1795000000000}`, string(got))
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = tmpl.Append(buf, &columns) }))
 	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = tmpl.AppendStrict(buf, &columns) }))
 	scalars := template.MapVars{"clientid": "c", "topic": "t", "temp": 21.5, "unit": "x", "timestamp": int64(5)}
-	require.Zero(t, testing.AllocsPerRun(100, func() { tmpl.Append(buf, scalars) }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = tmpl.Append(buf, scalars) }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = tmpl.AppendStrict(buf, scalars) }))
+
+	// Variables that are made for each call.
+	n, id, payload := int64(1795000000000), strings.Repeat("d", 12), []byte(`{"temp":21.5}`)
+	deep := compile(t, `{"id":"$<clientid>","t":$<payload.temp>,"n":$<n>,"f":$<f>,"none":"$<none>"}`, template.Bridge)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		n++
+		buf, err = deep.AppendFields(buf[:0], template.String("clientid", id), template.Bytes("payload", payload), template.Int("n", n), template.Float("f", float64(n)/3), template.Bool("b", n > 1))
+	}))
+	require.NoError(t, err)
+	require.Contains(t, string(buf), `{"id":"dddddddddddd","t":21.5,"n":17950`)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		n++
+		buf, err = deep.AppendFunc(buf[:0], func(dst []byte, v *template.Var) ([]byte, error) {
+			if v.Path[0] == "n" {
+				return strconv.AppendInt(dst, n, 10), nil
+			}
+			return append(dst, id...), nil
+		})
+	}))
+	require.NoError(t, err)
+
+	escaped, err := template.CompileWith(`{"id":"$<clientid>","t":$<payload.temp>,"n":$<n>}`, template.Options{Dialect: template.JSON})
+	require.NoError(t, err)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		buf, err = escaped.AppendFields(buf[:0], template.String("clientid", `a "b"`), template.Bytes("payload", payload), template.Int("n", n))
+	}))
+	require.NoError(t, err)
 }
 
 func BenchmarkFivePlaceholders(b *testing.B) {
@@ -251,7 +343,7 @@ func BenchmarkFivePlaceholders(b *testing.B) {
 		buf := make([]byte, 0, 512)
 		b.ReportAllocs()
 		for b.Loop() {
-			buf = tmpl.Append(buf[:0], &columns)
+			buf, _ = tmpl.Append(buf[:0], &columns)
 		}
 	})
 	b.Run("fasttemplate", func(b *testing.B) {
@@ -279,11 +371,11 @@ func BenchmarkFivePlaceholders(b *testing.B) {
 	})
 	b.Run("mapvars", func(b *testing.B) {
 		tmpl := compile(b, five, template.Bridge)
-		vars := template.MapVars{"clientid": "device-0042", "topic": "site/7/device-0042/temp", "temp": 21.5, "unit": "celsius", "timestamp": 1795000000000}
+		vars := template.MapVars{"clientid": "device-0042", "topic": "site/7/device-0042/temp", "temp": 21.5, "unit": "celsius", "timestamp": int64(1795000000000)}
 		buf := make([]byte, 0, 512)
 		b.ReportAllocs()
 		for b.Loop() {
-			buf = tmpl.Append(buf[:0], vars)
+			buf, _ = tmpl.Append(buf[:0], vars)
 		}
 	})
 }

@@ -40,7 +40,7 @@ type Report struct {
 	Examples []string
 }
 
-// OK tells whether nothing was lost, reordered or made up. Duplicates are
+// OK reports whether nothing was lost, reordered or made up. Duplicates are
 // allowed.
 func (r Report) OK() bool { return r.Lost == 0 && r.Reordered == 0 && r.Unknown == 0 }
 

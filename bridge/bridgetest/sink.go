@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -65,19 +66,18 @@ func (s *Sink) Write(ctx context.Context, b *bridge.Batch) error {
 			return err
 		}
 	}
-	err := s.store(call, b)
+	s.store(call, b)
 	if s.After != nil {
 		if after := s.After(ctx, b); after != nil {
 			return after
 		}
 	}
-	return err
+	return nil
 }
 
-func (s *Sink) store(call int, b *bridge.Batch) error {
+func (s *Sink) store(call int, b *bridge.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var failed bridge.BatchError
 	var stuck error
 	for i := range b.Records {
 		r := &b.Records[i]
@@ -90,15 +90,17 @@ func (s *Sink) store(call int, b *bridge.Batch) error {
 		}
 		if f.Err == nil || f.Store {
 			s.records = append(s.records, stored(r, call))
+			if f.Err == nil && b.WantsReceipts() {
+				b.Receipt(r, bridge.Receipt{Shard: "memory", Sequence: strconv.Itoa(len(s.records))})
+			}
 		}
 		if f.Err != nil {
-			failed.Fail(i, f.Err)
+			b.Fail(r, f.Err)
 		}
 		if !errors.Is(f.Err, bridge.ErrPermanent) {
 			stuck = f.Err
 		}
 	}
-	return failed.ErrorOrNil()
 }
 
 // begin counts the call and notes how the caller breaks the contract.
@@ -198,9 +200,36 @@ func (s *Sink) Violations() []string {
 	return slices.Clone(s.violations)
 }
 
-// Closed tells whether Close was called.
+// Closed reports whether Close was called.
 func (s *Sink) Closed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closed
+}
+
+// Write writes a batch to a sink and returns everything that went wrong: the error
+// of Write, or those of the records that it has failed, joined. A batch that was
+// written before begins anew.
+func Write(ctx context.Context, s bridge.Sink, b *bridge.Batch) error {
+	*b = bridge.Batch{Records: b.Records}
+	if err := s.Write(ctx, b); err != nil {
+		return err
+	}
+	var errs []error
+	for i := range b.Records {
+		errs = append(errs, b.Err(&b.Records[i]))
+	}
+	return errors.Join(errs...)
+}
+
+// Failed returns the errors of the records that a sink has failed, by their index
+// in the batch.
+func Failed(b *bridge.Batch) map[int]error {
+	failed := make(map[int]error)
+	for i := range b.Records {
+		if err := b.Err(&b.Records[i]); err != nil {
+			failed[i] = err
+		}
+	}
+	return failed
 }

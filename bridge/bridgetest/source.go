@@ -28,8 +28,8 @@ type Source struct {
 }
 
 type settled struct {
-	count int
-	err   error
+	count   int
+	outcome bridge.Outcome
 }
 
 // Publish adds messages to be read.
@@ -94,15 +94,28 @@ func (s *Source) Close(context.Context) error {
 	return nil
 }
 
-// Closed tells whether Close was called.
+// Closed reports whether Close was called.
 func (s *Source) Closed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closed
 }
 
-// Counts returns how many messages were settled well, settled with an error, not
-// settled at all, and settled more than once; the last must always be 0.
+// Outcomes returns how often each outcome was told.
+func (s *Source) Outcomes() map[bridge.Outcome]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := make(map[bridge.Outcome]int)
+	for _, m := range s.settled {
+		if m.count > 0 {
+			counts[m.outcome]++
+		}
+	}
+	return counts
+}
+
+// Counts returns how many messages may be acknowledged, must not be, are not
+// settled at all, and were settled more than once; the last must always be 0.
 func (s *Source) Counts() (acked, failed, open, twice int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +125,7 @@ func (s *Source) Counts() (acked, failed, open, twice int) {
 			open++
 		case m.count > 1:
 			twice++
-		case m.err != nil:
+		case !m.outcome.Settled():
 			failed++
 		default:
 			acked++
@@ -157,7 +170,7 @@ func (s *Source) change() {
 type acker Source
 
 // Done implements bridge.Acker.
-func (a *acker) Done(seq uint64, err error) {
+func (a *acker) Done(seq uint64, o bridge.Outcome, _ error) {
 	s := (*Source)(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,6 +179,6 @@ func (a *acker) Done(seq uint64, err error) {
 		s.open--
 	}
 	s.settled[seq].count++
-	s.settled[seq].err = err
+	s.settled[seq].outcome = o
 	s.change()
 }

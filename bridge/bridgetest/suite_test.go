@@ -1,6 +1,7 @@
 package bridgetest_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -17,6 +18,19 @@ func TestMemorySink(t *testing.T) {
 	bridgetest.TestSink(t, bridgetest.SinkSuite{
 		New:    func(*testing.T) bridge.Sink { return new(bridgetest.Sink) },
 		Stored: func(_ *testing.T, s bridge.Sink) []bridgetest.Stored { return s.(*bridgetest.Sink).Records() },
+		Fail: func(_ *testing.T, s bridge.Sink, data string) {
+			failed := false
+			s.(*bridgetest.Sink).Fault = func(_ int, r *bridge.Record) (f bridgetest.Fault) {
+				if string(r.Data) == data && !failed {
+					f.Err, failed = errors.New("failed"), true
+				}
+				return f
+			}
+		},
+		Block: func(_ *testing.T, s bridge.Sink) func() {
+			s.(*bridgetest.Sink).Before = func(ctx context.Context, _ *bridge.Batch) error { <-ctx.Done(); return ctx.Err() }
+			return func() {}
+		},
 	})
 }
 
@@ -34,7 +48,7 @@ func TestMemorySource(t *testing.T) {
 }
 
 func TestRuleSuite(t *testing.T) {
-	bridgetest.TestRule(t, bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+	bridgetest.TestRule(t, bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 		if len(m.Payload) == 0 {
 			return errors.New("empty")
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,8 +15,8 @@ import (
 
 // Build makes the sources, sinks and rules of the definition. The result can be
 // changed before it goes to bridge.New. Rules that are not enabled are left out.
-// A sink NAME with a buffer on disk comes with a sink, a source and a rule
-// NAME.buffer.
+// A sink NAME with a buffer on disk comes with a sink NAME.buffer, and with a source
+// and a rule NAME.buffered.
 func (def *Definition) Build(log *slog.Logger) (bridge.Config, error) {
 	if log == nil {
 		log = slog.Default()
@@ -24,6 +25,9 @@ func (def *Definition) Build(log *slog.Logger) (bridge.Config, error) {
 	var errs []error
 	for name, r := range def.compiled {
 		cfg.Rules[name] = r
+		if f := def.rules[name].def.Fallback; f != "" {
+			cfg.RuleFallbacks[name] = def.entrance(f)
+		}
 	}
 	for _, name := range sortedKeys(def.sources) {
 		s, err := def.sources[name].def.Source(def.context(name, log.With("source", name)))
@@ -52,6 +56,10 @@ func (def *Definition) pipeline(log *slog.Logger) bridge.Config {
 		Rules:         map[string]bridge.Rule{},
 		Sinks:         map[string]bridge.Sink{},
 		Queues:        map[string]bridge.QueueConfig{},
+		RuleFallback:  def.entrance(def.options.RuleFallback),
+		RuleFallbacks: map[string]string{},
+		KeepFailed:    def.options.KeepFailed,
+		Unmatched:     def.entrance(def.options.Unmatched),
 		DrainTimeout:  time.Duration(def.options.DrainTimeout),
 		CheckInterval: orNegative(def.options.CheckInterval),
 		ReadBatch:     int(def.options.ReadBatch),
@@ -74,19 +82,31 @@ func (def *Definition) buildSink(cfg *bridge.Config, name string, log *slog.Logg
 	if err != nil {
 		return err
 	}
+	buffered := bufferedName(name)
+	cfg.Sources[buffered], cfg.Rules[buffered] = buffer.Source(), buffer.Forward(name)
 	name = bufferName(name)
-	cfg.Sinks[name], cfg.Sources[name], cfg.Rules[name] = buffer.Sink(), buffer.Source(), buffer.Forward(p.path[len("sinks."):])
+	cfg.Sinks[name] = buffer.Sink()
 	return nil
 }
 
-// queue returns the options of a sink's queue; dead letters for a sink with a
-// buffer go into that.
+// queue returns the options of a sink's queue.
 func (def *Definition) queue(name string) bridge.QueueConfig {
 	q := def.sinks[name].queue()
-	if f := def.sinks[q.Fallback]; f != nil && f.buffered() {
-		q.Fallback = bufferName(q.Fallback)
-	}
+	q.Fallback = def.entrance(q.Fallback)
 	return q
+}
+
+// entrance is where records for a sink go: into its buffer, if it has one.
+func (def *Definition) entrance(sink string) string {
+	if def.Buffered(sink) {
+		return bufferName(sink)
+	}
+	return sink
+}
+
+// ruleFallback is where the messages go on which a rule fails; empty for nowhere.
+func (def *Definition) ruleFallback(rule string) string {
+	return def.entrance(cmp.Or(def.rules[rule].def.Fallback, def.options.RuleFallback))
 }
 
 // closeAll gives up parts that will not be used.
@@ -109,42 +129,4 @@ func (def *Definition) context(name string, log *slog.Logger) Context {
 	slices.Sort(all)
 	topics, events := split(slices.Compact(all))
 	return Context{Name: name, Logger: log, Filters: topics, Events: events}
-}
-
-// CheckSinks asks every sink that can tell whether it is able to do its work now,
-// without a pipeline, and returns what they say. Sources are not asked: theirs
-// may be the session of a bridge that is running; nor are sinks of type
-// mqtt, which connect when they are needed.
-func (def *Definition) CheckSinks(ctx context.Context, log *slog.Logger) error {
-	if log == nil {
-		log = slog.Default()
-	}
-	var errs []error
-	for _, name := range sortedKeys(def.sinks) {
-		p := def.sinks[name]
-		if _, ok := p.def.(*mqttSink); ok {
-			continue
-		}
-		s, err := p.def.Sink(def.context(name, log))
-		if err == nil {
-			err = checkSink(ctx, s)
-			err = errors.Join(err, s.Close(ctx))
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p.path, err))
-		}
-	}
-	return redact(def.values, errors.Join(errs...))
-}
-
-func checkSink(ctx context.Context, s bridge.Sink) error {
-	if o, ok := s.(bridge.Opener); ok {
-		if err := o.Open(ctx); err != nil {
-			return err
-		}
-	}
-	if c, ok := s.(bridge.Checker); ok {
-		return c.Check(ctx)
-	}
-	return nil
 }

@@ -4,13 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/rule"
 )
 
@@ -24,35 +26,63 @@ func (def *Definition) check(d *decoder, opts Options) {
 		d.addf(nil, "sinks", "at least one sink is needed")
 	}
 	def.checkQueues(d)
-	broken := def.checkRules(d, opts.Engine)
+	def.checkSink(d, def.options.RuleFallback, def.pipe, "pipeline", "rule_fallback")
+	def.checkSink(d, def.options.Unmatched, def.pipe, "pipeline", "unmatched")
+	engine, err := def.options.limited(opts.Engine)
+	if err != nil {
+		d.add(child(def.pipe, "limits"), "pipeline.limits", err)
+		engine = opts.Engine
+	}
+	broken := def.checkRules(d, engine)
 	def.checkParts(d, broken)
+	def.checkWiring(d)
+	def.warnExposed(d)
 }
 
 func (def *Definition) checkQueues(d *decoder) {
-	dirs := map[string]string{}
 	for _, name := range sortedKeys(def.sinks) {
 		s := def.sinks[name]
 		at, path := child(s.node, "resource_opts"), s.path+".resource_opts"
-		switch f := s.Fallback; {
-		case f == "":
-		case f == name:
+		if s.Fallback == name {
 			d.addf(child(at, "fallback"), path+".fallback", "a sink cannot be its own fallback")
-		case def.sinks[f] == nil:
-			d.addf(child(at, "fallback"), path+".fallback", "there is no sink %q%s", f, didYouMean(f, sortedKeys(def.sinks)))
+		} else if def.checkSink(d, s.Fallback, at, path, "fallback") && def.inCycle(name) {
+			d.addf(child(at, "fallback"), path+".fallback", "the fallback of %q comes back to %[2]s", s.Fallback, name)
 		}
 		if option, err := s.check(); err != nil {
 			d.add(child(at, option), path+"."+option, err)
 		}
-		if other, ok := dirs[s.BufferDir]; ok && s.BufferDir != "" {
-			d.addf(child(at, "buffer_dir"), path+".buffer_dir", "is that of sink %s already", other)
-		}
-		dirs[s.BufferDir] = name
 	}
 }
 
-// checkRules compiles the rules and tells whether one is broken.
+// checkSink reports whether an option names a sink; if that does not exist, it is
+// a mistake.
+func (def *Definition) checkSink(d *decoder, sink string, at ast.Node, path, option string) bool {
+	if sink != "" && def.sinks[sink] == nil {
+		d.addf(child(at, option), path+"."+option, "there is no sink %q%s", sink, didYouMean(sink, sortedKeys(def.sinks)))
+	}
+	return def.sinks[sink] != nil
+}
+
+// inCycle reports whether the fallbacks from a sink on lead back to it. In a cycle
+// all would wait for each other when all are full.
+func (def *Definition) inCycle(name string) bool {
+	at := def.sinks[name].Fallback
+	for range def.sinks {
+		if at == name {
+			return true
+		}
+		next := def.sinks[at]
+		if next == nil {
+			return false
+		}
+		at = next.Fallback
+	}
+	return false
+}
+
+// checkRules compiles the rules and reports whether one is broken.
 func (def *Definition) checkRules(d *decoder, engine *rule.Engine) (broken bool) {
-	def.compiled = map[string]*rule.Rule{}
+	def.compiled, def.every = map[string]*rule.Rule{}, map[string]*rule.Rule{}
 	for _, name := range sortedKeys(def.rules) {
 		r := def.rules[name]
 		before := len(d.list)
@@ -63,6 +93,7 @@ func (def *Definition) checkRules(d *decoder, engine *rule.Engine) (broken bool)
 		if len(r.def.Actions) == 0 {
 			d.addf(r.key, r.path, "actions are missing; a rule without any does nothing")
 		}
+		def.checkSink(d, r.def.Fallback, r.node, r.path, "fallback")
 		actions := def.actions(d, r)
 		if r.def.SQL != "" {
 			compiled, err := rule.New(rule.Config{Name: name, SQL: r.def.SQL, Engine: engine})
@@ -83,7 +114,10 @@ func (def *Definition) checkRules(d *decoder, engine *rule.Engine) (broken bool)
 			broken = true
 			continue
 		}
-		def.warnTemplates(d, r)
+		if def.checkOdd(d, r, compiled); len(d.list) > before {
+			broken = true
+		}
+		def.every[name] = compiled
 		if r.def.enabled() {
 			def.compiled[name] = compiled
 		}
@@ -115,10 +149,7 @@ func (def *Definition) actions(d *decoder, r *part[*ruleDefinition]) []rule.Acti
 		if _, ok := def.sinks[sink].def.(*kinesisSink); ok && first(a.keys()) == "" {
 			d.addf(at, path, "partition_key is missing; Kinesis takes no record without one, such as ${topic}")
 		}
-		if def.sinks[sink].buffered() {
-			sink = bufferName(sink)
-		}
-		list = append(list, a.action(sink))
+		list = append(list, a.action(def.entrance(sink)))
 	}
 	return list
 }
@@ -151,7 +182,7 @@ func (def *Definition) checkParts(d *decoder, rulesBroken bool) {
 	}
 }
 
-// checkPart reports the errors of a Validator at the options that they name.
+// checkPart reports the errors of a Validator at the options of their fields.
 func checkPart[D any](d *decoder, p *part[D], c Context) {
 	v, ok := any(p.def).(Validator)
 	if !ok || d.faulty(p.path) {
@@ -159,20 +190,26 @@ func checkPart[D any](d *decoder, p *part[D], c Context) {
 	}
 	names := fieldNames(reflect.TypeOf(p.def).Elem())
 	for _, err := range leaves(v.Validate(c)) {
-		path, text := names.translate(err.Error())
+		path := ""
+		if field, ok := errors.AsType[*bridge.FieldError](err); ok {
+			if path = names.option(field.Path); path != "" {
+				err = field.Err
+			}
+		}
+		text := errors.New(names.rename(err.Error()))
 		if path == "" {
-			d.add(p.key, p.path, errors.New(text))
+			d.add(p.key, p.path, text)
 			continue
 		}
 		at := child(p.node, path)
 		if at == p.node {
 			at = p.key // it is not given
 		}
-		d.add(at, p.path+"."+path, errors.New(text))
+		d.add(at, p.path+"."+path, text)
 	}
 }
 
-// faulty tells whether something is wrong below path already.
+// faulty reports whether something is wrong below path already.
 func (d *decoder) faulty(path string) bool {
 	return slices.ContainsFunc(d.list, func(e *Error) bool { return e.Path == path || strings.HasPrefix(e.Path, path+".") })
 }
@@ -180,6 +217,9 @@ func (d *decoder) faulty(path string) bool {
 // leaves takes joined errors apart.
 func leaves(err error) []error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		if _, field := any(inner).(*bridge.FieldError); field { // not one that it joins
+			break
+		}
 		if joined, ok := inner.(interface{ Unwrap() []error }); ok {
 			var list []error
 			for _, e := range joined.Unwrap() {
@@ -228,34 +268,53 @@ func fieldNames(t reflect.Type) names {
 	return list
 }
 
-var (
-	// fieldPrefix is a field at the beginning of an error, perhaps after the
-	// names of the package and of its Config.
-	fieldPrefix = regexp.MustCompile(`^(?:[a-z]+: )?(?:Config\.)?([A-Z]\w*)(\[\d+\])?((?:\.[A-Z]\w*)?): (.*)$`)
-	fieldWord   = regexp.MustCompile(`\b[A-Z][a-z]+[A-Z]\w*\b`)
-)
-
-// translate returns the path of the option that an error is about, if it names
-// one, and its text with the names of options for those of fields.
-func (n names) translate(text string) (path, rest string) {
-	rest = text
-	if m := fieldPrefix.FindStringSubmatch(text); m != nil {
-		option, ok := n[m[1]+m[3]]
-		outer, inner, _ := strings.Cut(option, ".")
-		switch {
-		case ok && m[3] == "":
-			path, rest = option+m[2], m[4]
-		case ok:
-			path, rest = outer+m[2]+"."+inner, m[4]
-		}
+// option returns the path of the option of a field, such as "filters[1].qos" for
+// "Filters[1].QoS", or nothing if it has none.
+func (n names) option(field string) string {
+	outer, inner, nested := strings.Cut(field, ".")
+	outer, index, indexed := strings.Cut(outer, "[")
+	if indexed {
+		index = "[" + index
 	}
-	rest = fieldWord.ReplaceAllStringFunc(rest, func(word string) string {
-		if option, ok := n[word]; ok {
-			return option
+	if !nested {
+		if option := n[outer]; option != "" {
+			return option + index
 		}
-		return word
-	})
-	return path, rest
+		return ""
+	}
+	option := n[outer+"."+inner]
+	if option == "" {
+		return ""
+	}
+	outer, inner, _ = strings.Cut(option, ".")
+	return outer + index + "." + inner
+}
+
+// rename returns a text for people with the names of options for those of fields.
+func (n names) rename(text string) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		end := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' })
+		if end < 0 {
+			end = len(text)
+		}
+		word := text[:end]
+		if option, ok := n[word]; ok && compound(word) {
+			word = option
+		}
+		b.WriteString(word)
+		_, size := utf8.DecodeRuneInString(text[end:])
+		b.WriteString(text[end : end+size])
+		text = text[end+size:]
+	}
+	return b.String()
+}
+
+// compound reports whether a word is clearly a field's name, made of several like
+// CleanStart, and not one of the language.
+func compound(word string) bool {
+	lower := strings.IndexFunc(word, unicode.IsLower)
+	return lower > 0 && strings.IndexFunc(word[lower:], unicode.IsUpper) > 0
 }
 
 // child returns the node at a path such as "ssl.certfile" or "filters[0]" below

@@ -51,11 +51,11 @@ func coverage() []covered {
 		{"sinks.file", func() any { return new(fileSink) }, func(o any) (any, error) { return o.(*fileSink).config(), nil }, map[string]string{
 			"Writer": goOnly,
 		}},
-		{"sinks.firehose", func() any { return new(firehoseSink) }, func(o any) (any, error) { return o.(*firehoseSink).config(), nil }, map[string]string{
-			"AWS": goOnly,
+		{"sinks.firehose", func() any { return new(firehoseSink) }, func(o any) (any, error) { return o.(*firehoseSink).config(all) }, map[string]string{
+			"AWS": goOnly, "Logger": runtime,
 		}},
-		{"sinks.http", func() any { return new(httpSink) }, func(o any) (any, error) { return o.(*httpSink).config(), nil }, map[string]string{
-			"Client": goOnly,
+		{"sinks.http", func() any { return new(httpSink) }, func(o any) (any, error) { return o.(*httpSink).config(all) }, map[string]string{
+			"Client": goOnly, "Logger": runtime,
 		}},
 		{"sinks.kinesis", func() any { return new(kinesisSink) }, func(o any) (any, error) { return o.(*kinesisSink).config(all) }, map[string]string{
 			"AWS": goOnly, "Client": goOnly, "OnReceipt": goOnly, "Logger": runtime,
@@ -69,9 +69,10 @@ func coverage() []covered {
 		}, map[string]string{"Logger": runtime}},
 		{"actions", func() any { return new(actionDefinition) }, func(o any) (any, error) { return o.(*actionDefinition).action(o.(*actionDefinition).Sink), nil }, nil},
 		{"pipeline", func() any { return new(pipelineOptions) }, func(o any) (any, error) {
-			return (&Definition{options: *o.(*pipelineOptions)}).pipeline(nil), nil
+			p := o.(*pipelineOptions)
+			return []any{(&Definition{options: *p}).pipeline(nil), p.Limits.limits()}, nil
 		}, map[string]string{
-			"Queue": "resource_opts of each sink", "Hooks": goOnly, "Tracer": runtime, "Logger": runtime, "LogPayload": runtime,
+			"Queue": "resource_opts of each sink", "Hooks": goOnly, "Logger": runtime, "LogPayload": runtime,
 		}},
 	}
 }
@@ -237,7 +238,8 @@ func set(v reflect.Value, path []int, files map[string]string) {
 		v.SetFloat(1)
 	case reflect.Uint8:
 		v.SetUint(1)
-		if v.Type() == reflect.TypeFor[qos]() {
+		switch v.Type() {
+		case reflect.TypeFor[qos](), reflect.TypeFor[retain]():
 			v.SetUint(2) // 1 is the default of subscriptions
 		}
 	default:

@@ -21,6 +21,7 @@ type decoder struct {
 	readFile func(string) ([]byte, error)
 	values   map[string]string // from outside, with the references to them
 	secret   map[ast.Node]bool // nodes that hold such a value
+	inserted int               // bytes of such values, each time that one is named
 }
 
 // mapping returns the entries of a node that must be a mapping; path names it.

@@ -8,6 +8,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"github.com/sluiceio/sluice/internal/smallfile"
 	"github.com/sluiceio/sluice/rule"
 )
 
@@ -17,7 +18,9 @@ type Definition struct {
 	sinks    map[string]*part[SinkDefinition]
 	rules    map[string]*part[*ruleDefinition]
 	compiled map[string]*rule.Rule // the rules that are in force
+	every    map[string]*rule.Rule // those and the ones that are not enabled
 	options  pipelineOptions
+	pipe     ast.Node // where the options stand; nil if nowhere
 	warnings []*Error
 	values   map[string]string // from outside, with the references to them
 }
@@ -32,10 +35,15 @@ type part[D any] struct {
 
 // pipelineOptions are those of the pipeline as a whole.
 type pipelineOptions struct {
+	RuleFallback  string    `yaml:"rule_fallback" doc:"The sink for messages on which a rule fails (dead letters), unless the rule has a fallback of its own. Default: none; such messages are counted, logged and acknowledged."`
+	KeepFailed    bool      `yaml:"keep_failed" doc:"Messages on which a rule fails, and which have no fallback, are not acknowledged: the broker keeps them. They fill the window of the source, so that in the end nothing flows. Default false."`
+	Unmatched     string    `yaml:"unmatched" doc:"The sink for messages that no rule wants. Default: none; they are counted and acknowledged."`
 	DrainTimeout  Duration  `yaml:"drain_timeout" doc:"How long a stop may take to write what was read. Default 30s."`
 	CheckInterval *Duration `yaml:"health_check_interval" doc:"How often sources and sinks are asked for their health; 0 for never. Default 15s."`
 	ReadBatch     Count     `yaml:"read_batch" doc:"Messages that are taken from a source at once. Default 256."`
 	Workers       Count     `yaml:"workers" doc:"Goroutines that evaluate rules, per source. Default: one per CPU."`
+
+	Limits ruleLimits `yaml:"limits" doc:"What one message may cost in one rule, before the rule fails on it; see docs/sql.md."`
 }
 
 // Options say how to read a definition.
@@ -46,7 +54,8 @@ type Options struct {
 	Engine *rule.Engine
 	// LookupEnv finds environment variables. Default os.LookupEnv.
 	LookupEnv func(name string) (string, bool)
-	// ReadFile reads the files that ${file:PATH} names. Default os.ReadFile.
+	// ReadFile reads the files that ${file:PATH} names. Default
+	// os.ReadFile, up to 4 MiB.
 	ReadFile func(path string) ([]byte, error)
 	// Types are the types of sources and sinks that a definition may name.
 	// Default DefaultTypes().
@@ -58,7 +67,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.LookupEnv = os.LookupEnv
 	}
 	if o.ReadFile == nil {
-		o.ReadFile = os.ReadFile
+		o.ReadFile = smallfile.Read
 	}
 	if o.Types == nil {
 		o.Types = DefaultTypes()
@@ -72,7 +81,7 @@ func (o Options) withDefaults() (Options, error) {
 
 // Load reads the definition in a file.
 func Load(path string, opts Options) (*Definition, error) {
-	text, err := os.ReadFile(path)
+	text, err := smallfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +122,9 @@ func Parse(name string, text []byte, opts Options) (*Definition, error) {
 
 // parse returns the root node of the one document in text.
 func (d *decoder) parse(text []byte) ast.Node {
+	if !d.bounded(text) {
+		return nil
+	}
 	f, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.list = append(d.list, syntaxError(d.file, d.lines, err))
@@ -145,6 +157,7 @@ func (def *Definition) section(d *decoder, section *ast.MappingValueNode, opts O
 			def.entry(d, name, e, opts)
 		}
 	case "pipeline":
+		def.pipe = section.Value
 		d.value(d.interpolate(section.Value, name), name, reflect.ValueOf(&def.options).Elem())
 	default:
 		d.addf(section.Key, name, "unknown section%s", didYouMean(name, []string{"sources", "sinks", "rules", "pipeline"}))

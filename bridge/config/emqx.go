@@ -73,7 +73,7 @@ func (m *importer) notef(format string, args ...any) {
 	m.notes = append(m.notes, fmt.Sprintf(format, args...))
 }
 
-// isKinesis tells whether a type is that of Kinesis, in new or old EMQX.
+// isKinesis reports whether a type is that of Kinesis, in new or old EMQX.
 func isKinesis(typ string) bool { return typ == "kinesis" || typ == "kinesis_producer" }
 
 func (m *importer) addAction(a emqxObject) {

@@ -74,6 +74,9 @@ func readEMQX(text []byte) (in emqxDefinitions, err error) {
 
 // parseEMQX reads JSON, or HOCON, which is more.
 func parseEMQX(text []byte) (root emqxObject, err error) {
+	if err := checkSize(text); err != nil {
+		return nil, err
+	}
 	if json.Valid(text) {
 		if json.Unmarshal(text, &root) != nil {
 			return nil, errors.New(`an object such as {"connectors": […], "actions": […], "rules": […]} is expected`)

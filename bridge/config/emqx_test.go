@@ -125,7 +125,7 @@ func TestImportEMQX(t *testing.T) {
 			`action web: type "http" has no counterpart and is left out`,
 			"rule my_rule: action http:web is not among the Kinesis actions and is left out",
 			`rule my_rule: action "republish" has no counterpart here and is left out`,
-			"rules.my_rule.actions[0].partition_key: warning: ${clientid} will be undefined: a source of type mqtt does not learn who published; take a part of the topic or of the payload",
+			"rules.my_rule.actions[0].partition_key: warning: ${clientid} is undefined: a source of type mqtt does not learn who published; say by clientid_from of the source which user property or level of the topic has it, or use ${topic} or a part of the payload",
 			"sources.emqx: fill in the address of the broker, and user name and password if it asks for them",
 		}, notes, name)
 		_, err = Parse("imported", out, Options{LookupEnv: func(string) (string, bool) { return "x", true }})

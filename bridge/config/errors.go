@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	hide "github.com/sluiceio/sluice/internal/redact"
 )
 
 // Error is one thing that is wrong with a definition.
@@ -37,7 +39,8 @@ type problems struct {
 
 func (p *problems) add(at ast.Node, path string, err error) {
 	line, column := position(at)
-	p.list = append(p.list, &Error{File: p.file, Line: line, Column: column, Path: path, Err: err})
+	// A URL without quotes may be taken for a key.
+	p.list = append(p.list, &Error{File: p.file, Line: line, Column: column, Path: hide.Text(path), Err: hide.Error(err)})
 }
 
 func (p *problems) addf(at ast.Node, path, format string, args ...any) {

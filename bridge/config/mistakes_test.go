@@ -140,7 +140,7 @@ func wrong(t reflect.Type) map[string]string {
 		list["-1"], list["1.5"], list["25 apples"], list["9999999999GB"] = "is not a size", "is not a size", "is not a size", "is not a size"
 	case *Duration, **Duration, *TTL, **sessionExpiry:
 		list["-1s"], list["5"], list["soon"], list["100000d999999h"] = "", "is not a time", "is not a time", "longer than 292 years"
-	case *qos, **qos:
+	case *qos, **qos, **retain:
 		list["3"], list["-1"] = "is none of 0, 1, 2", "is none of"
 	case *bool, **bool:
 		list["maybe"], list["1"] = "must be true or false", "must be true or false"
@@ -290,7 +290,7 @@ func TestSpoiltLines(t *testing.T) {
 	}
 }
 
-// isName tells whether the key of a line is a name that its author chose.
+// isName reports whether the key of a line is a name that its author chose.
 func isName(lines []string, i int) bool {
 	indent := func(l string) int { return len(l) - len(strings.TrimLeft(l, " ")) }
 	for j := i - 1; j >= 0; j-- {

@@ -14,8 +14,8 @@ import (
 )
 
 // ErrRestart is returned for changes that a running pipeline cannot make: those
-// of sources, of what they are subscribed to, of buffers on disk and of the
-// pipeline's own options.
+// of sources, except for the filters of an MQTT client, of the events of an embedded
+// broker, of buffers on disk and of the pipeline's own options.
 var ErrRestart = errors.New("the change takes effect with a new pipeline")
 
 // Changes lists what differs between two definitions, by path. Changed parts are
@@ -24,7 +24,7 @@ type Changes struct {
 	Added, Changed, Removed []string
 }
 
-// Empty tells whether nothing differs.
+// Empty reports whether nothing differs.
 func (c Changes) Empty() bool { return len(c.Added)+len(c.Changed)+len(c.Removed) == 0 }
 
 // String says what differs in one line.
@@ -60,7 +60,7 @@ func (c Changes) removed(section string) []string {
 	return Changes{Added: c.Removed}.names(section)
 }
 
-// Diff tells what has changed from old to def. Values from outside count as if
+// Diff returns what has changed from old to def. Values from outside count as if
 // they were written in the definition.
 func (def *Definition) Diff(old *Definition) Changes {
 	var c Changes
@@ -110,10 +110,12 @@ func differences(old, now any) (options []string) {
 	return options
 }
 
-// Apply changes a running pipeline from old to def, without losing or reordering
-// a message, and returns what it changed. Sinks are added before the rules that
-// use them and removed after. If a part of the change takes a new pipeline,
-// nothing is changed and the error is ErrRestart.
+// Apply changes a running pipeline from old to def at one point, without losing or
+// reordering a message, and returns what it changed. Every new part is made, opened
+// and checked before; if one of them fails, or ctx ends, nothing is changed. If a
+// part of the change takes a new pipeline, nothing is changed either, and the error
+// is ErrRestart. See bridge.Pipeline.Apply for the one error after which the change
+// has happened.
 func (def *Definition) Apply(ctx context.Context, p *bridge.Pipeline, old *Definition, log *slog.Logger) (Changes, error) {
 	c := def.Diff(old)
 	if why := def.restart(c, old); why != "" {
@@ -122,34 +124,91 @@ func (def *Definition) Apply(ctx context.Context, p *bridge.Pipeline, old *Defin
 	if log == nil {
 		log = slog.Default()
 	}
-	var errs []error
-	for _, name := range def.fallbacksFirst(c.names("sinks")) {
-		errs = append(errs, def.setSink(ctx, p, name, log))
+	change, err := def.change(c, old, log)
+	if err == nil {
+		err = p.Apply(ctx, change)
 	}
-	for _, name := range c.names("rules") {
-		if _, enabled := def.compiled[name]; enabled {
-			errs = append(errs, p.SetRule(name, def.compiled[name]))
-		} else if _, before := old.compiled[name]; before {
-			errs = append(errs, p.RemoveRule(name))
+	if err == nil || errors.Is(err, bridge.ErrDrainTimeout) { // the change has happened
+		if refused := def.subscribe(ctx, p, old); refused != nil {
+			err = errors.Join(refused, def.back(p, old, log))
 		}
 	}
-	for _, name := range c.removed("rules") {
-		if _, before := old.compiled[name]; before {
-			errs = append(errs, p.RemoveRule(name))
-		}
-	}
-	removed := old.fallbacksFirst(c.removed("sinks"))
-	slices.Reverse(removed)
-	for _, name := range removed {
-		errs = append(errs, p.RemoveSink(ctx, name))
-	}
-	return c, redact(def.values, errors.Join(errs...))
+	return c, redact(def.values, err)
 }
 
-// restart says which change a running pipeline cannot make, if there is one.
+// change makes the new parts of a change.
+func (def *Definition) change(c Changes, old *Definition, log *slog.Logger) (bridge.Change, error) {
+	change := bridge.Change{
+		Rules: map[string]bridge.Rule{}, Sinks: map[string]bridge.Sink{},
+		RuleFallbacks: map[string]string{}, Queues: map[string]bridge.QueueConfig{}, Renamed: def.renamed(c, old),
+	}
+	for _, name := range slices.Concat(c.names("rules"), c.removed("rules")) {
+		if r, enabled := def.compiled[name]; enabled {
+			change.Rules[name], change.RuleFallbacks[name] = r, def.ruleFallback(name)
+		} else if _, before := old.compiled[name]; before {
+			change.Rules[name] = nil
+		}
+	}
+	for _, name := range c.removed("sinks") {
+		if !slices.Contains(slices.Collect(maps.Values(change.Renamed)), name) {
+			change.Sinks[name] = nil
+		}
+	}
+	for _, name := range c.names("sinks") {
+		change.Queues[name] = def.queue(name)
+		if before := old.sinks[name]; before != nil && len(differences(before.def, def.sinks[name].def)) == 0 {
+			continue // only the queue's options differ
+		}
+		s, err := def.sinks[name].def.Sink(def.context(name, log))
+		if err != nil {
+			closeAll(bridge.Config{Sinks: change.Sinks})
+			return bridge.Change{}, fmt.Errorf("sinks.%s: %w", name, err)
+		}
+		change.Sinks[name] = s
+	}
+	return change, nil
+}
+
+// renamed finds sinks that have only got another name, by the new one. They keep
+// their queue, and with it the order of what is in it.
+func (def *Definition) renamed(c Changes, old *Definition) map[string]string {
+	renamed := map[string]string{}
+	gone := c.removed("sinks")
+	for _, name := range c.names("sinks") {
+		if old.sinks[name] != nil {
+			continue
+		}
+		for i, before := range gone {
+			if samePlace(old.sinks[before].def, def.sinks[name].def) {
+				renamed[name] = before
+				gone = slices.Delete(gone, i, i+1)
+				break
+			}
+		}
+	}
+	return renamed
+}
+
+// places are the options of this package's sinks that say where records go.
+var places = []string{"endpoint", "path", "region", "servers", "stream_name", "type", "url"}
+
+// samePlace reports whether two sinks write to the same place. Of other types of
+// sinks every option may say where that is.
+func samePlace(a, b SinkDefinition) bool {
+	d := differences(a, b)
+	switch a.(type) {
+	case *fileSink, *firehoseSink, *httpSink, *kinesisSink, *mqttSink:
+		return !slices.ContainsFunc(d, func(option string) bool { return slices.Contains(places, option) })
+	default:
+		return len(d) == 0
+	}
+}
+
+// restart returns the change that a running pipeline cannot make, if there is one.
 func (def *Definition) restart(c Changes, old *Definition) string {
 	for _, path := range slices.Concat(c.Added, c.Changed, c.Removed) {
-		if strings.HasPrefix(path, "pipeline") || strings.HasPrefix(path, "sources.") {
+		name, source := strings.CutPrefix(path, "sources.")
+		if strings.HasPrefix(path, "pipeline") || source && !def.onlyFilters(name) {
 			return path
 		}
 	}
@@ -168,11 +227,8 @@ func (def *Definition) restart(c Changes, old *Definition) string {
 	}
 	before, after := old.context("", nil), def.context("", nil)
 	for _, name := range sortedKeys(def.sources) {
-		switch s := def.sources[name].def.(type) {
-		case *mqttSource:
-			if s.followsRules() && !subset(after.Filters, before.Filters) {
-				return "sources." + name + " (subscriptions follow the rules)"
-			}
+		switch def.sources[name].def.(type) {
+		case *mqttSource: // it can change its subscriptions
 		case *brokerSource:
 			if !subset(after.Events, before.Events) {
 				return "sources." + name + " (events follow the rules)"
@@ -186,42 +242,8 @@ func (def *Definition) restart(c Changes, old *Definition) string {
 	return ""
 }
 
-// subset tells whether all of a are in b; subscriptions that are not needed any
+// subset reports whether all of a are in b; subscriptions that are not needed any
 // more do no harm.
 func subset(a, b []string) bool {
 	return !slices.ContainsFunc(a, func(x string) bool { return !slices.Contains(b, x) })
-}
-
-// fallbacksFirst sorts sinks so that each comes after its fallback, if that is
-// among them.
-func (def *Definition) fallbacksFirst(sinks []string) []string {
-	wanted := maps.Collect(func(yield func(string, bool) bool) {
-		for _, name := range sinks {
-			if !yield(name, true) {
-				return
-			}
-		}
-	})
-	var sorted []string
-	var visit func(string)
-	visit = func(name string) {
-		if !wanted[name] {
-			return
-		}
-		delete(wanted, name)
-		visit(def.sinks[name].Fallback)
-		sorted = append(sorted, name)
-	}
-	for _, name := range sinks {
-		visit(name)
-	}
-	return sorted
-}
-
-func (def *Definition) setSink(ctx context.Context, p *bridge.Pipeline, name string, log *slog.Logger) error {
-	s, err := def.sinks[name].def.Sink(def.context(name, log))
-	if err != nil {
-		return fmt.Errorf("sinks.%s: %w", name, err)
-	}
-	return p.SetSink(ctx, name, s, def.queue(name))
 }

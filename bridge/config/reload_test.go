@@ -24,6 +24,8 @@ type world struct {
 	mu      sync.Mutex
 	written []string // "tag: data"
 	changed chan struct{}
+	closed  []string      // tags
+	hold    chan struct{} // Writes of sinks with the tag "hangs" wait for it
 }
 
 // testSource reads what the world hands in.
@@ -57,7 +59,7 @@ type testSink struct {
 
 func (s *testSink) Validate(Context) error {
 	if s.Tag == "bad" {
-		return errors.Join(errors.New("Tag: this is not a good Tag"), errors.New("and all else is wrong"))
+		return errors.Join(&bridge.FieldError{Path: "Tag", Err: errors.New("this is not a good Tag")}, errors.New("and all else is wrong"))
 	}
 	return nil
 }
@@ -69,7 +71,21 @@ func (s *testSink) Sink(Context) (bridge.Sink, error) {
 	return s, nil
 }
 
-func (s *testSink) Write(_ context.Context, b *bridge.Batch) error {
+func (s *testSink) Open(context.Context) error {
+	if s.Tag == "shut" {
+		return errors.New("cannot be opened")
+	}
+	return nil
+}
+
+func (s *testSink) Write(ctx context.Context, b *bridge.Batch) error {
+	switch s.Tag {
+	case "refuses":
+		return errors.New("refused")
+	case "hangs":
+		<-s.world.hold // whatever ctx says
+		return ctx.Err()
+	}
 	s.world.mu.Lock()
 	defer s.world.mu.Unlock()
 	for i := range b.Records {
@@ -80,7 +96,12 @@ func (s *testSink) Write(_ context.Context, b *bridge.Batch) error {
 	return nil
 }
 
-func (s *testSink) Close(context.Context) error { return nil }
+func (s *testSink) Close(context.Context) error {
+	s.world.mu.Lock()
+	defer s.world.mu.Unlock()
+	s.world.closed = append(s.world.closed, s.Tag)
+	return nil
+}
 
 func (w *world) options() Options {
 	return Options{Types: &Types{

@@ -16,9 +16,10 @@ type ResourceOptions struct {
 	BatchSize      Count      `yaml:"batch_size" doc:"Records in one write. Default and highest: the sink's limit, 500 for Kinesis."`
 	BatchBytes     Size       `yaml:"batch_bytes" doc:"Bytes of the records in one write. Default and highest: the sink's limit, or 4MB."`
 	BatchTime      *Duration  `yaml:"batch_time" doc:"How long a record may wait for a batch to fill while another write is under way; 0 for not at all. Default 5ms."`
-	MaxBufferBytes Size       `yaml:"max_buffer_bytes" doc:"Memory of the queue. Default 256MB."`
+	MaxBufferBytes Size       `yaml:"max_buffer_bytes" doc:"Memory of the queue. Default 256MB, or a quarter of GOMEMLIMIT if that is less."`
 	MaxBufferCount Count      `yaml:"max_buffer_records" doc:"Records in the queue. Default 1000000."`
 	InflightWindow Count      `yaml:"inflight_window" doc:"Writes under way at once. Default 16."`
+	InflightBytes  Size       `yaml:"inflight_bytes" doc:"Memory of the records in all writes under way at once; what a sink makes of them, such as a request's body, comes on top. Default an eighth of max_buffer_bytes."`
 	RequestTTL     TTL        `yaml:"request_ttl" doc:"A record that could not be stored for so long is dropped. Default infinity."`
 	ResumeInterval Duration   `yaml:"resume_interval" doc:"How often a sink that is unavailable is tried again. Default 5s."`
 	BackoffMin     Duration   `yaml:"backoff_min" doc:"Shortest wait before a record is written again. Default 50ms."`
@@ -27,7 +28,7 @@ type ResourceOptions struct {
 	Fallback       string     `yaml:"fallback" doc:"The sink for what this one cannot store (dead letters)."`
 	BufferMode     bufferMode `yaml:"buffer_mode" doc:"memory_only; or a buffer on disk in front of the sink: durable, which survives a loss of power, or volatile_offload, which is in memory as far as max_buffer_memory allows. Default memory_only."`
 	BufferDir      string     `yaml:"buffer_dir" doc:"Directory of the buffer on disk, of this sink alone."`
-	BufferDisk     Size       `yaml:"max_buffer_disk" doc:"Size of the buffer on disk. Default 4GB."`
+	BufferDisk     DiskSize   `yaml:"max_buffer_disk" doc:"Size of the buffer on disk. Default 4GB."`
 	BufferMemory   Size       `yaml:"max_buffer_memory" doc:"How much of a volatile_offload buffer is in memory before it goes to disk; a crash of the program loses that. Default 64MB, or a quarter of max_buffer_disk if that is less."`
 }
 
@@ -59,7 +60,7 @@ func (o *ResourceOptions) queue() bridge.QueueConfig {
 	return bridge.QueueConfig{
 		BatchSize: int(o.BatchSize), BatchBytes: int(o.BatchBytes), BatchTime: orNegative(o.BatchTime),
 		BackoffMin: time.Duration(o.BackoffMin), BackoffMax: time.Duration(o.BackoffMax),
-		MaxBytes: int(o.MaxBufferBytes), MaxRecords: int(o.MaxBufferCount), InFlight: int(o.InflightWindow),
+		MaxBytes: int(o.MaxBufferBytes), MaxRecords: int(o.MaxBufferCount), InFlight: int(o.InflightWindow), InFlightBytes: int(o.InflightBytes),
 		RecordTTL: time.Duration(o.RequestTTL), ResumeInterval: time.Duration(o.ResumeInterval),
 		OnFull: bridge.FullPolicy(o.OnFull), Fallback: o.Fallback,
 	}
@@ -67,21 +68,32 @@ func (o *ResourceOptions) queue() bridge.QueueConfig {
 
 func (o *ResourceOptions) buffered() bool { return o.BufferMode != memoryOnly }
 
-// sameBuffer tells whether two sinks have the same buffer on disk.
+// sameBuffer reports whether two sinks have the same buffer on disk.
 func (o *ResourceOptions) sameBuffer(p *ResourceOptions) bool {
 	return o.BufferMode == p.BufferMode && o.BufferDir == p.BufferDir && o.BufferDisk == p.BufferDisk &&
 		o.BufferMemory == p.BufferMemory
 }
 
 func (o *ResourceOptions) spool(sink string, log *slog.Logger) spool.Config {
-	cfg := spool.Config{Dir: o.BufferDir, MaxBytes: int64(o.BufferDisk), MemoryBytes: int64(o.BufferMemory), Name: bufferName(sink), Logger: log}
+	cfg := spool.Config{Dir: o.BufferDir, MaxBytes: int64(o.BufferDisk), MemoryBytes: int64(o.BufferMemory), Name: bufferedName(sink), Logger: log}
 	if o.BufferMode == volatileOffload {
 		cfg.Mode = spool.Volatile
 	}
 	return cfg
 }
 
-// bufferName is the name of the buffer in front of a sink, as a sink, a source
+// bufferedName is the name of the source that hands out what is in the buffer of a
+// sink.
+func bufferedName(sink string) string { return sink + ".buffered" }
+
+// Buffered reports whether a sink has a buffer on disk. Records that the sink has
+// not stored when a pipeline stops are in the buffer, for the next one.
+func (def *Definition) Buffered(sink string) bool {
+	s := def.sinks[sink]
+	return s != nil && s.buffered()
+}
+
+// bufferName is the name of the buffer in front of a sink, as a sink
 // and a rule.
 func bufferName(sink string) string { return sink + ".buffer" }
 

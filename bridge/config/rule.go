@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"iter"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -15,6 +16,7 @@ type ruleDefinition struct {
 	SQL         string             `yaml:"sql" doc:"The statement; see docs/sql.md."`
 	Enable      *bool              `yaml:"enable" doc:"false takes the rule out of service. Default true."`
 	Description string             `yaml:"description" doc:"For people."`
+	Fallback    string             `yaml:"fallback" doc:"The sink for messages on which the rule fails (dead letters). Default: rule_fallback of the pipeline."`
 	Actions     []actionDefinition `yaml:"actions" doc:"What to make of each row, in this order."`
 }
 
@@ -31,7 +33,7 @@ type actionDefinition struct {
 	PayloadTemplate string            `yaml:"payload_template" doc:"Template of the data. Default: all columns as JSON."`
 	Payload         string            `yaml:"payload" doc:"The same as payload_template."`
 	Attributes      map[string]string `yaml:"attributes" doc:"Templates of further named parts, such as headers."`
-	Dialect         dialect           `yaml:"template_dialect" doc:"bridge, or republish for the templates of EMQX's republish action; see docs/templates.md. Default bridge."`
+	Dialect         dialect           `yaml:"template_dialect" doc:"bridge; republish, for the templates of EMQX's republish action; or json, which is bridge with values of payload_template that are escaped for the place in the JSON where they stand; see docs/templates.md. Default bridge."`
 	BestEffort      bool              `yaml:"best_effort" doc:"The message is acknowledged without waiting for this record. Default false."`
 	UndefinedKey    keyPolicy         `yaml:"undefined_key" doc:"What to do when the key has a placeholder without a value: error (the message fails), constant (it reads \"undefined\", as in EMQX), random or topic (a key made of the topic). Default error."`
 }
@@ -50,7 +52,7 @@ func (p *keyPolicy) UnmarshalText(text []byte) error { return choice(p, text, ke
 // dialect is template.Dialect by name.
 type dialect template.Dialect
 
-var dialects = map[string]dialect{"bridge": dialect(template.Bridge), "republish": dialect(template.Republish)}
+var dialects = map[string]dialect{"bridge": dialect(template.Bridge), "republish": dialect(template.Republish), "json": dialect(template.JSON)}
 
 // UnmarshalText reads a name.
 func (t *dialect) UnmarshalText(text []byte) error { return choice(t, text, dialects) }
@@ -131,43 +133,97 @@ func (d *decoder) addRule(sql ast.Node, path, text string, err error) {
 }
 
 func (d *decoder) addFault(sql ast.Node, path, text string, f *rule.SyntaxError) {
-	line, column := position(sql)
-	e := &Error{File: d.file, Line: line, Column: column, Path: path, Err: errors.New(f.Summary())}
-	if l, c, ok := d.within(sql, text, f); ok {
-		e.Line, e.Column = l, c
-		// The place is the file's; that in the statement would only confuse.
-		_, rest, _ := strings.Cut(f.Summary(), ": ")
-		e.Err = errors.New(rest)
-	}
-	d.list = append(d.list, e)
+	d.list = append(d.list, d.fault(sql, path, text, f))
 }
 
-// within returns the place in the file of a fault of the statement that node sql
-// holds, if the file has the statement's line as it is.
-func (d *decoder) within(sql ast.Node, text string, f *rule.SyntaxError) (line, column int, ok bool) {
-	l, c := f.Position()
-	statement := strings.Split(text, "\n")
-	if l > len(statement) {
+// fault is what the compiler says of a statement as an error of the file.
+func (d *decoder) fault(sql ast.Node, path, text string, f *rule.SyntaxError) *Error {
+	line, column := f.Position()
+	// The place is the file's; that in the statement would only confuse.
+	_, why, _ := strings.Cut(f.Summary(), ": ")
+	if _, _, ok := d.within(sql, text, line, column); !ok {
+		why = f.Summary()
+	}
+	return d.placed(sql, path, text, line, column, why)
+}
+
+// placed is an error at a line and column of a text that node n holds: at their
+// place in the file if that has the text as it is, and at n otherwise.
+func (d *decoder) placed(n ast.Node, path, text string, line, column int, why string) *Error {
+	e := &Error{File: d.file, Path: path, Err: errors.New(why)}
+	var ok bool
+	if e.Line, e.Column, ok = d.within(n, text, line, column); !ok {
+		e.Line, e.Column = position(n)
+	}
+	return e
+}
+
+// within returns the place in the file of a line and column of a text that node n
+// holds, if the file has that line as it is.
+func (d *decoder) within(n ast.Node, text string, l, c int) (line, column int, ok bool) {
+	lines := strings.Split(text, "\n")
+	if l > len(lines) {
 		return 0, 0, false
 	}
-	line, _ = position(sql)
+	line, from := position(n)
 	line += l - 1
-	if _, block := sql.(*ast.LiteralNode); block {
+	_, block := n.(*ast.LiteralNode)
+	if block {
 		line++ // it begins below the bar
 	}
 	if line > len(d.lines) {
 		return 0, 0, false
 	}
-	at := strings.Index(d.lines[line-1], statement[l-1])
-	if statement[l-1] == "" || at < 0 {
+	in := []rune(d.lines[line-1])
+	before := 0
+	if l == 1 && !block { // what stands before the value may be the same text
+		before = min(from-1, len(in))
+	}
+	at := strings.Index(string(in[before:]), lines[l-1])
+	if lines[l-1] == "" || at < 0 {
 		return 0, 0, false
 	}
-	return line, len([]rune(d.lines[line-1][:at])) + c, true
+	return line, before + len([]rune(string(in[before:])[:at])) + c, true
 }
 
-// warn keeps what is odd about a rule.
+// templates yields the templates that are given, by the field of rule.Action.
+func (a *actionDefinition) templates() iter.Seq2[string, string] {
+	return func(yield func(field, text string) bool) {
+		for _, field := range []string{"Dest", "Key", "HashKey", "Data"} {
+			if _, text := a.option(field); text != "" && !yield(field, text) {
+				return
+			}
+		}
+		for _, name := range sortedKeys(a.Attributes) {
+			if !yield(attrs+name, a.Attributes[name]) {
+				return
+			}
+		}
+	}
+}
+
+// attrs is how rule names the fields of attributes.
+const attrs = "Attrs "
+
+// option returns the option of a field of rule.Action, and what it is given as.
+func (a *actionDefinition) option(field string) (name, text string) {
+	lists := map[string][]synonym{
+		"Dest": a.places(), "Key": a.keys(), "Data": a.payloads(), "HashKey": {{"explicit_hash_key", a.ExplicitHashKey}},
+	}
+	if attribute, ok := strings.CutPrefix(field, attrs); ok {
+		return "attributes." + attribute, a.Attributes[attribute]
+	}
+	for _, s := range lists[field] {
+		if s.text != "" {
+			return s.name, s.text
+		}
+	}
+	return "", ""
+}
+
+// warn keeps what is odd about the statement of a rule.
 func (def *Definition) warn(d *decoder, sql ast.Node, path string, r *rule.Rule) {
 	for _, w := range r.Warnings() {
-		def.warnAt(d, sql, path, w.Summary())
+		def.warning(d.fault(sql, path, r.SQL(), w))
 	}
 }

@@ -73,33 +73,57 @@ func (t *TTL) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Size is a number of bytes as people write it: "25KB", "256MB", "1GB", with a
-// kilobyte of 1024 bytes as in EMQX, or a plain number.
+// Size is a number of bytes of memory as people write it: "25KB", "256MB", "1GB",
+// with a kilobyte of 1024 bytes as in EMQX, or a plain number.
 type Size int
 
 // UnmarshalText reads a size.
 func (s *Size) UnmarshalText(text []byte) error {
+	n, err := bytesOf(text, math.MaxInt)
+	if err == nil {
+		*s = Size(n)
+	}
+	return err
+}
+
+// DiskSize is a number of bytes on a disk, written as a Size. A disk has room for
+// more than a 32-bit machine can count in an int.
+type DiskSize int64
+
+// UnmarshalText reads a size.
+func (s *DiskSize) UnmarshalText(text []byte) error {
+	n, err := bytesOf(text, math.MaxInt64)
+	if err == nil {
+		*s = DiskSize(n)
+	}
+	return err
+}
+
+// bytesOf reads a number of bytes that is not above most.
+func bytesOf(text []byte, most int64) (int64, error) {
 	t := strings.ToUpper(strings.TrimSpace(string(text)))
-	unit := 1
+	unit := int64(1)
 	for i, suffix := range []string{"KB", "MB", "GB"} {
 		if rest, ok := strings.CutSuffix(t, suffix); ok {
 			t, unit = strings.TrimSpace(rest), 1<<(10*(i+1))
 		}
 	}
-	n, err := strconv.Atoi(strings.TrimSuffix(t, "B"))
-	if err != nil || n < 0 || n > (1<<62)/unit {
-		return fmt.Errorf("%q is not a size such as 25KB, 256MB or a number of bytes", text)
+	n, err := strconv.ParseInt(strings.TrimSuffix(t, "B"), 10, 64)
+	switch {
+	case n < 0, err != nil && !errors.Is(err, strconv.ErrRange):
+		return 0, fmt.Errorf("%q is not a size such as 25KB, 256MB or a number of bytes", text)
+	case err != nil || n > most/unit:
+		return 0, fmt.Errorf("%q is not a size that this machine can count, which is up to %d bytes", text, most)
 	}
-	*s = Size(n * unit)
-	return nil
+	return n * unit, nil
 }
 
 // Count is a whole number that is not negative.
 type Count int
 
-// UnmarshalText reads a count.
+// UnmarshalText reads a count: below 2^32, or below 2^31 on 32-bit machines.
 func (c *Count) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 10, 32)
+	n, err := strconv.ParseUint(string(text), 10, min(32, strconv.IntSize-1))
 	if err != nil {
 		return fmt.Errorf("%q is not a whole number from 0 on", text)
 	}

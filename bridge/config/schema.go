@@ -86,7 +86,7 @@ func typeSchema(t reflect.Type) object {
 		return object{"anyOf": []object{{"enum": c.choices()}, outside}}
 	}
 	switch v.(type) {
-	case *qos:
+	case *qos, *retain:
 		return object{"enum": []any{0, 1, 2}}
 	case *Texts:
 		text := object{"type": "string"}
@@ -95,7 +95,7 @@ func typeSchema(t reflect.Type) object {
 		return object{"anyOf": []object{{"type": "integer", "minimum": 0}, outside}}
 	case *Duration, *TTL, *sessionExpiry:
 		return object{"type": []string{"string", "integer"}, "examples": []string{"100ms", "5s", "1m30s", "7d"}}
-	case *Size:
+	case *Size, *DiskSize:
 		return object{"type": []string{"string", "integer"}, "examples": []string{"25KB", "256MB", "4GB"}}
 	}
 	_, text := v.(encoding.TextUnmarshaler)
@@ -127,7 +127,9 @@ func (*onFull) choices() []string      { return sortedKeys(onFullNames) }
 func (*bufferMode) choices() []string  { return sortedKeys(bufferModes) }
 func (*keyPolicy) choices() []string   { return sortedKeys(keyPolicies) }
 func (*dialect) choices() []string     { return sortedKeys(dialects) }
+func (*packing) choices() []string     { return sortedKeys(packings) }
 func (*ordering) choices() []string    { return sortedKeys(orderings) }
 func (*compression) choices() []string { return sortedKeys(compressions) }
 func (*fileFormat) choices() []string  { return sortedKeys(fileFormats) }
 func (*httpMode) choices() []string    { return sortedKeys(httpModes) }
+func (*protoVer) choices() []string    { return sortedKeys(protoVers) }

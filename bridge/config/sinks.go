@@ -1,18 +1,21 @@
 package config
 
 import (
+	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/certs"
 	"github.com/sluiceio/sluice/sink/file"
 	httpsink "github.com/sluiceio/sluice/sink/http"
 	"github.com/sluiceio/sluice/sink/republish"
+	"github.com/sluiceio/sluice/source/mqtt"
 )
 
 // fileSink appends lines to a file.
@@ -43,9 +46,31 @@ func (f *fileSink) config() file.Config {
 // Validate implements Validator.
 func (f *fileSink) Validate(Context) error {
 	if f.Path == "" {
-		return errors.New("file: Path: name the file to write to")
+		return &bridge.FieldError{Path: "Path", Err: errors.New("name the file to write to")}
 	}
 	return f.config().Validate()
+}
+
+// ask reports whether the file could be written, and does not touch it.
+func (f *fileSink) ask(context.Context, Context) error {
+	file, err := os.OpenFile(f.Path, os.O_WRONLY, 0)
+	if err == nil {
+		return file.Close()
+	}
+	for dir := filepath.Dir(f.Path); errors.Is(err, os.ErrNotExist); dir = filepath.Dir(dir) { // it will be made, and its directory
+		var info os.FileInfo
+		switch info, err = os.Stat(dir); {
+		case err != nil:
+		case !info.IsDir():
+			return fmt.Errorf("%s is no directory", dir)
+		default:
+			return mayWrite(dir)
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	return err
 }
 
 // Sink implements SinkDefinition.
@@ -59,6 +84,7 @@ type httpSink struct {
 	ContentType string            `yaml:"content_type" doc:"Default application/json."`
 	Mode        httpMode          `yaml:"mode" doc:"one request for each record, or many records as a JSON array. Default one."`
 	Timeout     Duration          `yaml:"request_timeout" field:"Timeout" doc:"Of a request. Default 10s."`
+	TLS         tlsOptions        `yaml:"ssl" doc:"For https."`
 }
 
 type httpMode httpsink.Mode
@@ -68,22 +94,33 @@ var httpModes = map[string]httpMode{"one": httpMode(httpsink.One), "array": http
 // UnmarshalText reads a name.
 func (m *httpMode) UnmarshalText(text []byte) error { return choice(m, text, httpModes) }
 
-func (h *httpSink) config() httpsink.Config {
+func (h *httpSink) config(c Context) (httpsink.Config, error) {
+	base, err := h.TLS.base()
 	cfg := httpsink.Config{
 		URL: h.URL, Method: h.Method, ContentType: h.ContentType, Mode: httpsink.Mode(h.Mode),
-		Timeout: time.Duration(h.Timeout), Header: http.Header{},
+		Timeout: time.Duration(h.Timeout), Header: http.Header{}, Logger: c.Logger, TLS: base,
+		CAFile: h.TLS.CACertFile, CertFile: h.TLS.CertFile, KeyFile: h.TLS.KeyFile,
 	}
 	for name, value := range h.Headers {
 		cfg.Header.Set(name, value)
 	}
-	return cfg
+	return cfg, err
 }
 
 // Validate implements Validator.
-func (h *httpSink) Validate(Context) error { return h.config().Validate() }
+func (h *httpSink) Validate(c Context) error {
+	cfg, err := h.config(c)
+	return errors.Join(err, cfg.Validate())
+}
 
 // Sink implements SinkDefinition.
-func (h *httpSink) Sink(Context) (bridge.Sink, error) { return httpsink.New(h.config()) }
+func (h *httpSink) Sink(c Context) (bridge.Sink, error) {
+	cfg, err := h.config(c)
+	if err != nil {
+		return nil, err
+	}
+	return httpsink.New(cfg)
+}
 
 // mqttSink publishes to an MQTT broker.
 type mqttSink struct {
@@ -94,15 +131,18 @@ type mqttSink struct {
 	KeepAlive   Duration   `yaml:"keepalive" doc:"Interval of pings. Default 30s."`
 	Concurrency Count      `yaml:"concurrency" doc:"Messages of different keys that are published at once. Default 64."`
 	Timeout     Duration   `yaml:"request_timeout" doc:"Of one message. Default 10s."`
-	Unmarked    bool       `yaml:"unmarked" doc:"Leave out the user property by which a rule knows what it published itself. Default false."`
+	MaxHops     Count      `yaml:"max_hops" doc:"How often a message, and those made from it, may be published, so that rules which feed themselves come to an end; the record fails beyond. Default 4."`
+	MaxGrowth   Size       `yaml:"max_growth" doc:"Size of a message that was made from a published one; the record fails beyond. Default 1MB."`
+	Unmarked    bool       `yaml:"unmarked" doc:"Leave out the user properties by which loops are found. Default false."`
 	TLS         tlsOptions `yaml:"ssl" doc:"For mqtts and wss."`
 }
 
 func (m *mqttSink) client(c Context) (republish.ClientConfig, error) {
-	certificates, err := m.TLS.client()
+	base, err := m.TLS.base()
 	return republish.ClientConfig{
 		Brokers: m.Servers, ClientID: m.ClientID, Username: m.Username, Password: m.Password,
-		KeepAlive: time.Duration(m.KeepAlive), TLS: certificates, Logger: c.Logger,
+		KeepAlive: time.Duration(m.KeepAlive), Logger: c.Logger, TLS: base,
+		CAFile: m.TLS.CACertFile, CertFile: m.TLS.CertFile, KeyFile: m.TLS.KeyFile,
 	}, err
 }
 
@@ -126,33 +166,35 @@ func (m *mqttSink) Sink(c Context) (bridge.Sink, error) {
 }
 
 func (m *mqttSink) sink(p republish.Publisher) republish.Config {
-	return republish.Config{Publisher: p, Concurrency: int(m.Concurrency), Timeout: time.Duration(m.Timeout), Unmarked: m.Unmarked}
+	return republish.Config{
+		Publisher: p, Concurrency: int(m.Concurrency), Timeout: time.Duration(m.Timeout),
+		MaxHops: int(m.MaxHops), MaxGrowth: int(m.MaxGrowth), Unmarked: m.Unmarked,
+	}
 }
 
-func (o *tlsOptions) given() bool {
-	return o.CACertFile != "" || o.CertFile != "" || o.KeyFile != "" || o.ServerName != "" || len(o.ALPN) > 0
+// ask asks the broker whether it lets the client in. It publishes nothing.
+func (m *mqttSink) ask(ctx context.Context, c Context) error {
+	cfg := mqtt.Config{
+		Brokers: m.Servers, ClientID: m.ClientID, Username: m.Username, Password: m.Password,
+		CAFile: m.TLS.CACertFile, CertFile: m.TLS.CertFile, KeyFile: m.TLS.KeyFile, Logger: c.Logger,
+	}
+	var err error
+	if cfg.TLS, err = m.TLS.base(); err != nil {
+		return err
+	}
+	return mqtt.Ask(ctx, cfg)
 }
 
-// client returns the configuration of a client with these files.
-func (o *tlsOptions) client() (*tls.Config, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.ServerName, NextProtos: o.ALPN}
-	if o.CACertFile != "" {
-		pem, err := os.ReadFile(o.CACertFile)
-		if err != nil {
-			return nil, fmt.Errorf("CAFile: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CAFile: %s holds no certificate", o.CACertFile)
-		}
+// base is the configuration without the files, for a client that reads them by
+// itself, and again when their contents change. The error says early that they are
+// no good.
+func (o *tlsOptions) base() (*tls.Config, error) {
+	_, err := certs.Files{CA: o.CACertFile, Cert: o.CertFile, Key: o.KeyFile}.Client(nil)
+	if e, ok := errors.AsType[*certs.Error](err); ok {
+		err = &bridge.FieldError{Path: e.Field, Err: e.Err}
 	}
-	if o.CertFile == "" && o.KeyFile == "" {
-		return cfg, nil
+	if o.ServerName == "" && len(o.ALPN) == 0 {
+		return nil, err
 	}
-	pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("CertFile: %w", err)
-	}
-	cfg.Certificates = []tls.Certificate{pair}
-	return cfg, nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.ServerName, NextProtos: o.ALPN}, err
 }

@@ -58,10 +58,14 @@ func syntaxError(file string, lines []string, err error) *Error {
 // firstWrong returns the number of the line behind the most lines that are right
 // without the rest: the parser sees some mistakes only lines later.
 func firstWrong(lines []string) int {
-	for n := len(lines) - 1; n > 0; n-- {
+	back := affordable(lines)
+	for n := len(lines) - 1; n > 0 && n >= len(lines)-back; n-- {
 		if _, err := parser.ParseBytes([]byte(strings.Join(lines[:n], "\n")), 0, parser.AllowDuplicateMapKey()); err == nil {
 			return n + 1
 		}
+	}
+	if back < len(lines) {
+		return len(lines)
 	}
 	return 1
 }

@@ -23,9 +23,10 @@ type SinkDefinition interface {
 
 // Validator may be implemented by either. Validate finds what is wrong without
 // making, opening or connecting anything. An error, or each of several that are
-// joined, is reported at the option that it names: it may begin with the name of
-// a field of the struct and a colon, or with what the field's tag "field" says;
-// "/Name" there means that the name stands alone, though the field is nested.
+// joined, is reported at the option of the field that it names, if it is a
+// *bridge.FieldError: by the name of the field of the struct, or what the field's tag
+// "field" says; "/Name" there means that the name stands alone, though the field is
+// nested.
 type Validator interface {
 	Validate(Context) error
 }

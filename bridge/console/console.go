@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/rule"
+	"github.com/sluiceio/sluice/sink"
 )
 
 // Config holds the options of a Console.
@@ -21,10 +22,15 @@ type Config struct {
 	// the user. Default nil: nobody may. Requests from pages of other origins
 	// are refused in any case.
 	Authorize func(*http.Request) error
-	// Engine runs the statements of the tester, so that it knows functions of
-	// the user's. Default nil: one of the default configuration, for the tester
-	// alone. A statement may use every function of it.
+	// Engine is what the tester's is like, so that it knows functions of the
+	// user's (see rule.Engine.Isolated: neither its environment nor its
+	// key-value store). Default nil: one of the default configuration.
 	Engine *rule.Engine
+	// Hosts are the names by which the console is asked for, beside addresses
+	// and localhost, such as that of a proxy; "*" stands for any. Requests for
+	// other names are refused, because a page elsewhere can make its own name
+	// lead here. Default none.
+	Hosts []string
 	// Logger gets what was changed through the console. Default slog.Default().
 	Logger *slog.Logger
 	// Pipeline is what is shown.
@@ -33,8 +39,8 @@ type Config struct {
 	// Rules of package rule tell their statement.
 	Rules map[string]RuleConfig
 	// Shards gives the load of a sink's shards, by the sink's name, where the
-	// sink is not a bridge.Sharder.
-	Shards map[string]func() []bridge.ShardLoad
+	// sink is not a sink.Sharder.
+	Shards map[string]func() []sink.ShardLoad
 	// Sources says about sources what they do not tell by themselves, by name.
 	Sources map[string]SourceConfig
 	// Title is the page's title, default "Sluice".
@@ -85,8 +91,13 @@ type Console struct {
 //go:embed static
 var embedded embed.FS
 
-// maxTests is how many statements the tester runs at once.
-const maxTests = 2
+const (
+	// maxTests is how many statements the tester runs at once.
+	maxTests = 2
+	// maxStreams is how many viewers there may be, and maxTraces how many
+	// traces.
+	maxStreams, maxTraces = 64, 16
+)
 
 // New makes a console.
 func New(cfg Config) (*Console, error) {
@@ -103,6 +114,12 @@ func New(cfg Config) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Engine == nil {
+		if cfg.Engine, err = rule.NewEngine(rule.EngineConfig{}); err != nil {
+			return nil, err
+		}
+	}
+	cfg.Engine = cfg.Engine.Isolated()
 	c := &Console{cfg: cfg, mux: http.NewServeMux(), tester: make(chan struct{}, maxTests)}
 	c.ctx, c.close = context.WithCancel(context.Background())
 	c.hub = newHub(c.ctx, newSampler(cfg))
@@ -134,6 +151,10 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-cache")
+	if err := c.known(r); err != nil {
+		fail(w, http.StatusMisdirectedRequest, err)
+		return
+	}
 	c.mux.ServeHTTP(w, r)
 }
 

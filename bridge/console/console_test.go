@@ -22,6 +22,8 @@ import (
 	"github.com/sluiceio/sluice/bridge/bridgetest"
 	"github.com/sluiceio/sluice/bridge/console"
 	"github.com/sluiceio/sluice/rule"
+	"github.com/sluiceio/sluice/sink"
+	"github.com/sluiceio/sluice/source/mqtt"
 )
 
 func TestMain(m *testing.M) {
@@ -40,7 +42,7 @@ func pipeline(t *testing.T, sinks map[string]bridge.Sink) *bridge.Pipeline {
 	t.Helper()
 	p, err := bridge.New(bridge.Config{
 		Sources: map[string]bridge.Source{"mqtt": &bridgetest.Source{}},
-		Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 			out.Add(bridge.Record{Data: m.Payload})
 			return nil
 		}, "#")},
@@ -67,6 +69,7 @@ func newConsole(t *testing.T, cfg console.Config) *console.Console {
 
 func ask(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(context.Background(), method, path, strings.NewReader(body))
+	r.Host, r.RemoteAddr = "localhost:8080", "127.0.0.1:50000"
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
@@ -77,7 +80,7 @@ func ask(h http.Handler, method, path, body string, header ...string) *httptest.
 
 func TestConfigValidate(t *testing.T) {
 	t.Parallel()
-	_, err := console.New(console.Config{Shards: map[string]func() []bridge.ShardLoad{"k": nil}})
+	_, err := console.New(console.Config{Shards: map[string]func() []sink.ShardLoad{"k": nil}})
 	require.ErrorContains(t, err, "Pipeline")
 	require.ErrorContains(t, err, "Shards")
 }
@@ -138,11 +141,47 @@ func TestTester(t *testing.T) {
 		{"where", `{"sql":"SELECT 1 AS x FROM \"a\" WHERE qos = 7","topic":"a","payload":""}`, `"no_match":"where"`},
 		{"event", `{"sql":"SELECT clientid FROM \"$events/client/connected\"","topic":"$events/client/connected","payload":"","columns":{"clientid":"c9"}}`, `c9`},
 		{"failure", `{"sql":"SELECT payload.x FROM \"a\"","topic":"a","payload":"no json"}`, `"error":`},
+		{"budget", `{"sql":"SELECT pad(payload, 100000000) AS x FROM \"a\"","topic":"a","payload":""}`, ` at 1:8: `},
 		{"plan", `{"sql":"SELECT 1 AS x FROM \"a\"","topic":"a","payload":""}`, `"plan":"statement`},
 	} {
 		w := ask(c, "POST", "/api/test", test.body)
 		require.Equal(t, 200, w.Code, test.name)
 		require.Contains(t, w.Body.String(), test.want, test.name)
+	}
+}
+
+// The tester's events have the columns that the source's have, unless they are given.
+func TestTesterKnowsTheSource(t *testing.T) {
+	t.Parallel()
+	client, err := mqtt.New(mqtt.Config{
+		Brokers: []string{"mqtt://127.0.0.1:1"}, ClientID: "c", Filters: []mqtt.Subscription{{Filter: "#"}},
+		UsernameFrom: mqtt.Origin{TopicLevel: 1},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close(context.Background())) })
+	of := func(sources map[string]bridge.Source) *console.Console {
+		p, err := bridge.New(bridge.Config{
+			Sources: sources, Sinks: map[string]bridge.Sink{"out": bridge.SinkFunc(stored)},
+			Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(*bridge.Out, *bridge.Message) error { return nil }, "#")},
+		})
+		require.NoError(t, err)
+		return newConsole(t, console.Config{Pipeline: p})
+	}
+	one := of(map[string]bridge.Source{"broker": client})
+	two := of(map[string]bridge.Source{"broker": client, "mem": new(bridgetest.Source)})
+	const sql = `{"sql":"SELECT clientid, username FROM \"a\"","topic":"a","payload":""`
+	for _, test := range []struct {
+		c           *console.Console
+		more, wants string
+	}{
+		{one, ``, `{\"clientid\":\"undefined\",\"username\":\"u_emqx\"}`},
+		{one, `,"columns":{"clientid":"c9"}`, `\"clientid\":\"c9\"`},
+		{two, ``, `\"clientid\":\"c_emqx\"`},
+		{two, `,"source":"mem"`, `\"clientid\":\"c_emqx\"`},
+		{two, `,"source":"broker"`, `\"clientid\":\"undefined\"`},
+		{two, `,"source":"nobody"`, `there is no source`},
+	} {
+		require.Contains(t, ask(test.c, "POST", "/api/test", sql+test.more+"}").Body.String(), test.wants, test.more)
 	}
 }
 
@@ -169,9 +208,9 @@ type counted struct {
 	looks atomic.Int64
 }
 
-func (c *counted) Shards() []bridge.ShardLoad {
+func (c *counted) Shards() []sink.ShardLoad {
 	c.looks.Add(1)
-	return []bridge.ShardLoad{{Dest: "s", Shard: "shardId-0", Share: 1}}
+	return []sink.ShardLoad{{Dest: "s", Shard: "shardId-0", Share: 1}}
 }
 
 func TestStreamLooksOnlyWhileSomebodyDoes(t *testing.T) {
@@ -186,7 +225,7 @@ func TestStreamLooksOnlyWhileSomebodyDoes(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			r, w := io.Pipe()
 			go func() {
-				c.ServeHTTP(&pipeWriter{w, http.Header{}}, httptest.NewRequestWithContext(ctx, "GET", "/api/stream", nil))
+				c.ServeHTTP(&pipeWriter{w, http.Header{}}, httptest.NewRequestWithContext(ctx, "GET", "http://localhost/api/stream", nil))
 				_ = w.Close()
 			}()
 			return bufio.NewReader(r), func() { stop(); _, _ = io.Copy(io.Discard, r) }
@@ -291,6 +330,7 @@ func TestTrace(t *testing.T) {
 	defer server.Close()
 
 	watch, leave := context.WithCancel(t.Context())
+	defer leave() // or the server would wait for the reader
 	req, err := http.NewRequestWithContext(watch, http.MethodPost, server.URL+"/api/trace", strings.NewReader(`{"rule":"warm","topic":"a/+"}`))
 	require.NoError(t, err)
 	resp, err := http.DefaultClient.Do(req)
@@ -302,7 +342,7 @@ func TestTrace(t *testing.T) {
 		bridge.Message{Topic: "a/warm", Payload: []byte(`{"t":21}`), ClientID: "c1"},
 	)
 	var lines []string
-	for in := bufio.NewReader(resp.Body); len(lines) == 0 || !strings.Contains(lines[len(lines)-1], `"stored"`); {
+	for in := bufio.NewReader(resp.Body); len(lines) == 0 || !strings.Contains(lines[len(lines)-1], `"end"`); {
 		line, err := in.ReadString('\n')
 		require.NoError(t, err)
 		lines = append(lines, line)

@@ -195,7 +195,7 @@ const maxLetters = 200
 // find returns the DeadLetters of the request; it has replied when there is none.
 func (c *Console) find(w http.ResponseWriter, r *http.Request) *DeadLetters {
 	name := r.PathValue("name")
-	d, ok := c.cfg.Pipeline.Topology().Sinks[name].(*DeadLetters)
+	d, ok := c.cfg.Pipeline.Config().Sinks[name].(*DeadLetters)
 	if !ok {
 		fail(w, http.StatusNotFound, fmt.Errorf("there is no sink %q that is a console.DeadLetters", name))
 		return nil

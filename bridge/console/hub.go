@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/sluiceio/sluice/bridge"
 )
 
 // hub takes one snapshot a second for all viewers together, and none while there
@@ -79,15 +77,15 @@ func (h *hub) run(ctx context.Context) {
 	defer tick.Stop()
 	defer h.forget()
 	f := frame{}
-	var known bridge.Topology
+	known := uint64(0)
 	var sources []SourceInfo
 	for now := time.Now(); ctx.Err() == nil; {
 		snap := h.sampler.take(now)
 		// Sources may change their subscriptions by themselves.
 		have := describeSources(h.sampler.cfg, h.sampler.parts)
-		if !known.Same(h.sampler.parts) || !slices.EqualFunc(sources, have, sameSource) {
-			known, sources = h.sampler.parts, have
-			f.topology, _ = json.Marshal(describe(h.sampler.cfg, known)) // texts and numbers only
+		if known != h.sampler.version || !slices.EqualFunc(sources, have, sameSource) {
+			known, sources = h.sampler.version, have
+			f.topology, _ = json.Marshal(describe(h.sampler.cfg, h.sampler.parts)) // texts and numbers only
 			f.version++
 		}
 		f.snapshot, _ = json.Marshal(snap)

@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"reflect"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/trace"
 )
 
 var update = flag.Bool("update", false, "write static/openapi.json anew")
@@ -33,7 +35,7 @@ var operations = map[string]operation{
 	"POST check/{name}":              {"Asks a source or sink whether it can do its work.", nil, CheckResult{}, ""},
 	"PUT rules/{name}/enabled":       {"Switches a rule on or off.", Switch{}, Done{}, ""},
 	"POST rules/{name}/reset":        {"Sets the counters of a rule to zero.", nil, Done{}, ""},
-	"POST trace":                     {"JSON lines: what becomes of messages, at most 20 per second, until the request is cancelled, ten minutes at most.", TraceRequest{}, bridge.TraceEvent{}, "application/jsonl"},
+	"POST trace":                     {"JSON lines: what becomes of messages, at most 20 per second, until the request is cancelled, ten minutes at most.", TraceRequest{}, trace.Event{}, "application/jsonl"},
 	"PUT sinks/{name}/enabled":       {"Switches a sink on or off. Records for one that is off are discarded.", Switch{}, Done{}, ""},
 	"GET deadletters/{name}":         {"The latest dead letters, at most 200, the latest first.", nil, Letters{}, ""},
 	"POST deadletters/{name}/replay": {"Replays dead letters and forgets those that were.", IDs{}, Replayed{}, ""},
@@ -54,6 +56,7 @@ type object = map[string]any
 // go test ./bridge/console -run OpenAPI -update.
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
+	operations := maps.Clone(operations)
 	c := &Console{}
 	c.cfg.Pipeline = &bridge.Pipeline{}
 	schemas := object{}
@@ -114,7 +117,11 @@ func schema(t reflect.Type, all object) object {
 	case t == reflect.TypeFor[time.Duration]():
 		return object{"type": "integer", "description": "nanoseconds"}
 	case t == reflect.TypeFor[bridge.Outcome]():
-		return object{"type": "string", "enum": []string{"stored", "failed", "dropped", "discarded", "abandoned"}}
+		var names []string
+		for o := bridge.Stored; o <= bridge.Abandoned; o++ {
+			names = append(names, o.String())
+		}
+		return object{"type": "string", "enum": names}
 	case t == reflect.TypeFor[bridge.State]():
 		return object{"type": "string", "enum": []string{"connecting", "connected", "disconnected", "inconsistent"}}
 	}

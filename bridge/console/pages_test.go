@@ -201,8 +201,8 @@ func TestBrowserPlotsAreRight(t *testing.T) {
 	do(ctx, t, chromedp.Navigate(p.url+"#/sinks/orders"), chromedp.WaitVisible(`[data-chart=Queue] canvas`))
 	until(ctx, t, `document.querySelector('[data-chart=Queue] .plot').getAttribute('aria-label') === 'Queue: records 1,234'`)
 	s := p.pipeline.Stats().Sinks["orders"]
-	require.Equal(t, 1234, s.Queuing+s.Inflight)
-	mib := fmt.Sprintf("Memory: bytes %.0f KiB", float64(s.QueuingBytes)/1024)
+	require.Equal(t, 1234, s.Queue.Waiting+s.Queue.Inflight)
+	mib := fmt.Sprintf("Memory: bytes %.0f KiB", float64(s.Queue.Bytes)/1024)
 	until(ctx, t, `document.querySelector('[data-chart=Memory] .plot').getAttribute('aria-label') === '`+mib+`'`)
 	// The pointer on the plot shows the figures of that moment.
 	do(ctx, t, script(`{ const over = document.querySelector('[data-chart=Queue] .u-over'), r = over.getBoundingClientRect();

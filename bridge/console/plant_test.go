@@ -17,6 +17,7 @@ import (
 	"github.com/sluiceio/sluice/bridge/bridgetest"
 	"github.com/sluiceio/sluice/bridge/console"
 	"github.com/sluiceio/sluice/rule"
+	"github.com/sluiceio/sluice/sink"
 )
 
 // plant is a pipeline with a console, for a browser to look at.
@@ -111,7 +112,7 @@ func newPlant(t *testing.T, rules, shards int) *plant {
 		Pipeline: p.pipeline, Rules: kept,
 		Sources: map[string]console.SourceConfig{"mqtt": {Subscriptions: []string{"sensors/#", "shop/#", "alarms/#", "plants/#"}}}, Authorize: func(*http.Request) error { return nil },
 		Logger: slog.New(slog.DiscardHandler),
-		Shards: map[string]func() []bridge.ShardLoad{"readings": func() []bridge.ShardLoad { return loads(shards) }},
+		Shards: map[string]func() []sink.ShardLoad{"readings": func() []sink.ShardLoad { return loads(shards) }},
 	})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
@@ -131,11 +132,11 @@ func newPlant(t *testing.T, rules, shards int) *plant {
 	return p
 }
 
-func loads(n int) []bridge.ShardLoad {
-	list := make([]bridge.ShardLoad, n)
+func loads(n int) []sink.ShardLoad {
+	list := make([]sink.ShardLoad, n)
 	sum := 0.0
 	for i := range list {
-		list[i] = bridge.ShardLoad{Dest: "readings", Shard: fmt.Sprintf("shardId-%012d", i), Share: 1 + float64(i*7919%13)/8}
+		list[i] = sink.ShardLoad{Dest: "readings", Shard: fmt.Sprintf("shardId-%012d", i), Share: 1 + float64(i*7919%13)/8}
 		if i == n/3 {
 			list[i].Share, list[i].Throttled = 6, uint64(time.Now().Unix())
 		}

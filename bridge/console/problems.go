@@ -51,6 +51,11 @@ func (s *sampler) problems(now time.Time, snap *Snapshot) []Problem {
 				Severity: Blocked, Kind: "source", Name: name, Title: "is " + h.State.String(),
 				Reason: h.Reason, Effect: "No messages arrive from it.", Since: h.Since,
 			})
+		} else if h.State == bridge.Connected && h.Reason != "" {
+			list = append(list, s.begun(now, Problem{
+				Severity: Blocked, Kind: "source", Name: name, Title: "is held back",
+				Reason: h.Reason, Effect: "It hands out no more messages until some are settled.",
+			}))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(snap.Sinks)) {
@@ -61,7 +66,7 @@ func (s *sampler) problems(now time.Time, snap *Snapshot) []Problem {
 			list = append(list, s.begun(now, Problem{
 				Severity: Warning, Kind: "rule", Name: name, Title: "fails on messages",
 				Reason: r.LastError,
-				Effect: short(r.ExceptionRate) + " messages per second make no records.",
+				Effect: short(r.ExceptionRate) + s.failedEffect(name),
 			}))
 		}
 	}
@@ -87,6 +92,13 @@ func (s *sampler) sinkProblems(now time.Time, name string, f SinkFigures) (list 
 		p.Title, p.Since = "cannot keep up", f.FullSince
 		p.Reason = fmt.Sprintf("It stores %s records per second.", short(f.StoredRate))
 		list = append(list, p)
+	case !f.Oldest.IsZero() && now.Sub(f.Oldest) > max(late, 2*queue.BatchTime):
+		p.Severity, p.Title, p.Since = Warning, "is behind", f.Oldest
+		p.Reason = fmt.Sprintf("A record has waited for %v; %s records per second are stored.", now.Sub(f.Oldest).Round(time.Second), short(f.StoredRate))
+		if f.LastErrorAt.After(f.Oldest) {
+			p.Reason += " The last error: " + f.LastError
+		}
+		list = append(list, p)
 	}
 	if f.FailedRate > 0 {
 		effect := " records per second are lost: the sink has no fallback."
@@ -103,6 +115,21 @@ func (s *sampler) sinkProblems(now time.Time, name string, f SinkFigures) (list 
 		}))
 	}
 	return list
+}
+
+// late is how long a record may wait before that is a problem.
+const late = 5 * time.Second
+
+// failedEffect says what becomes of the messages that a rule fails on.
+func (s *sampler) failedEffect(rule string) string {
+	switch to := s.parts.RuleFallbacks[rule]; {
+	case to != "":
+		return fmt.Sprintf(" messages per second go to %q.", to)
+	case s.parts.KeepFailed:
+		return " messages per second stay unacknowledged and fill the source's window."
+	default:
+		return " messages per second make no records and are lost: the rule has no fallback."
+	}
 }
 
 // waiting tells what a sink's trouble means for its records.

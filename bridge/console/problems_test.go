@@ -32,7 +32,7 @@ func TestAFullQueueIsFullSinceItWas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source := &bridgetest.Source{}
-		copyAll := bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		copyAll := bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 			out.Add(bridge.Record{Data: m.Payload})
 			return nil
 		}, "#")
@@ -50,13 +50,21 @@ func TestAFullQueueIsFullSinceItWas(t *testing.T) {
 		}
 		synctest.Wait()
 		full := time.Now()
-		time.Sleep(time.Minute) // nobody looks
+		time.Sleep(10 * time.Second) // nobody looks
 		list := newSampler(Config{Pipeline: p}).take(time.Now()).Problems
 		require.Len(t, list, 1)
 		require.Equal(t, "cannot keep up", list[0].Title)
 		require.True(t, list[0].HoldsUp)
 		require.False(t, list[0].AtLeast)
 		require.WithinDuration(t, full, list[0].Since, time.Second)
+		require.Contains(t, list[0].Effect, "It holds up all sources")
+
+		time.Sleep(time.Minute)
+		list = newSampler(Config{Pipeline: p}).take(time.Now()).Problems
+		require.Len(t, list, 1)
+		require.Equal(t, "is disconnected", list[0].Title)
+		require.True(t, list[0].HoldsUp)
+		require.Contains(t, list[0].Reason, "nothing was stored for 1m")
 		require.Contains(t, list[0].Effect, "It holds up all sources")
 	})
 }
@@ -67,7 +75,7 @@ func TestExceptionsAndRefusalsSayWhy(t *testing.T) {
 		source := &bridgetest.Source{}
 		p := running(t, bridge.Config{
 			Sources: map[string]bridge.Source{"mqtt": source},
-			Rules: map[string]bridge.Rule{"picky": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+			Rules: map[string]bridge.Rule{"picky": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 				if m.Topic == "bad" {
 					return errors.New("this is no JSON")
 				}
@@ -98,6 +106,65 @@ func TestExceptionsAndRefusalsSayWhy(t *testing.T) {
 		}
 		require.Empty(t, snap.Problems)
 		require.Contains(t, snap.Rules["picky"].LastError, "this is no JSON")
+	})
+}
+
+// windowed is a source that waits for what it has handed out.
+type windowed struct{ bridgetest.Source }
+
+func (*windowed) Window() (unsettled, limit int) { return 100, 100 }
+
+// All is not well while something waits, a window is full, or a rule fails.
+func TestWhatWaitsIsAProblem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		source := &windowed{}
+		answers := make(chan struct{})
+		p := running(t, bridge.Config{
+			Sources: map[string]bridge.Source{"mqtt": source},
+			Rules: map[string]bridge.Rule{"picky": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
+				if m.Topic == "bad" {
+					return errors.New("this is no JSON")
+				}
+				out.Add(bridge.Record{Sink: "out", Data: m.Payload})
+				return nil
+			}, "#")},
+			Sinks: map[string]bridge.Sink{"out": bridge.SinkFunc(func(ctx context.Context, _ *bridge.Batch) error {
+				select {
+				case <-answers:
+				case <-ctx.Done():
+				}
+				return ctx.Err()
+			}), "dead": bridge.SinkFunc(func(context.Context, *bridge.Batch) error { return nil })},
+			RuleFallback: "dead",
+		})
+		s := newSampler(Config{Pipeline: p})
+		s.take(time.Now())
+		source.Publish(bridge.Message{Topic: "bad"}, bridge.Message{Topic: "good"})
+		find := func(title string) *Problem {
+			synctest.Wait()
+			for _, x := range s.take(time.Now()).Problems {
+				if x.Title == title {
+					return &x
+				}
+			}
+			return nil
+		}
+		require.Equal(t, "dead", describe(Config{}, p.Config()).Rules[0].Fallback)
+		time.Sleep(2 * time.Second)
+		require.Contains(t, find("fails on messages").Effect, `go to "dead"`)
+		require.Nil(t, find("is behind"), "it has hardly waited")
+		time.Sleep(4 * time.Second)
+		behind := find("is behind")
+		require.NotNil(t, behind)
+		require.Equal(t, "A record has waited for 6s; 0.0 records per second are stored.", behind.Reason)
+		require.WithinDuration(t, time.Now().Add(-6*time.Second), behind.Since, time.Second)
+		held := find("is held back")
+		require.NotNil(t, held)
+		require.Contains(t, held.Reason, `all 100 messages that may be unsettled are; sink "out" has held the oldest`)
+		close(answers)
+		time.Sleep(time.Second)
+		require.Nil(t, find("is behind"))
 	})
 }
 

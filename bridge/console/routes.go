@@ -20,12 +20,12 @@ func (c *Console) routes() []route {
 		{"GET", "openapi.json", false, c.openAPI},
 		{"GET", "topology", false, c.topology},
 		{"GET", "snapshot", false, c.snapshot},
-		{"GET", "stream", false, c.stream},
+		{"GET", "stream", false, limited(make(chan struct{}, maxStreams), c.stream)},
 		{"POST", "test", false, c.test},
 		{"POST", "check/{name}", false, c.check},
 		{"PUT", "rules/{name}/enabled", true, c.enable("rule", c.cfg.Pipeline.EnableRule)},
 		{"POST", "rules/{name}/reset", true, c.resetRule},
-		{"POST", "trace", true, c.trace},
+		{"POST", "trace", true, limited(make(chan struct{}, maxTraces), c.trace)},
 		{"PUT", "sinks/{name}/enabled", true, c.enable("sink", c.cfg.Pipeline.EnableSink)},
 		{"GET", "deadletters/{name}", true, c.deadLetters},
 		{"POST", "deadletters/{name}/replay", true, c.replay},
@@ -47,11 +47,18 @@ func (c *Console) openAPI(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, embedded, "static/openapi.json")
 }
 
-// maxBody bounds the bytes of a request.
-const maxBody = 1 << 20
+const (
+	// maxBody bounds the bytes of a request, and readTimeout the time that it
+	// may take to arrive.
+	maxBody     = 1 << 20
+	readTimeout = 10 * time.Second
+)
 
 // read decodes the body; it has replied when it returns false.
 func read(w http.ResponseWriter, r *http.Request, into any) bool {
+	out := http.NewResponseController(w)
+	_ = out.SetReadDeadline(time.Now().Add(readTimeout)) // not every server can
+	defer func() { _ = out.SetReadDeadline(time.Time{}) }()
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()
 	d.UseNumber()

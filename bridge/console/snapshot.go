@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/sink"
 )
 
 // Snapshot is the state of a pipeline at one moment. Rates are per second, over
@@ -18,7 +19,7 @@ type Snapshot struct {
 
 // SourceFigures are the counters and rates of a source.
 type SourceFigures struct {
-	bridge.SourceStats
+	SourceCounts
 
 	Rate      float64 `json:"rate"`
 	BytesRate float64 `json:"bytes_rate"`
@@ -26,7 +27,7 @@ type SourceFigures struct {
 
 // RuleFigures are the counters and rates of a rule.
 type RuleFigures struct {
-	bridge.RuleStats
+	RuleCounts
 
 	Rate          float64 `json:"rate"`
 	PassedRate    float64 `json:"passed_rate"`
@@ -37,18 +38,18 @@ type RuleFigures struct {
 // SinkFigures are the counters, rates and times of a sink. Latency and
 // RequestTime take the place of the histograms.
 type SinkFigures struct {
-	bridge.SinkStats
+	SinkCounts
 
-	Rate        float64            `json:"rate"`
-	StoredRate  float64            `json:"stored_rate"`
-	BytesRate   float64            `json:"bytes_rate"`
-	FailedRate  float64            `json:"failed_rate"`
-	RetriedRate float64            `json:"retried_rate"`
-	BatchFill   float64            `json:"batch_fill"` // records of a write, of at most BatchSize; 0 to 1
-	Latency     Quantiles          `json:"latency"`
-	RequestTime Quantiles          `json:"request_time"`
-	Shards      []bridge.ShardLoad `json:"shards,omitempty"`
-	DeadLetters int                `json:"dead_letters_held,omitempty"`
+	Rate        float64          `json:"rate"`
+	StoredRate  float64          `json:"stored_rate"`
+	BytesRate   float64          `json:"bytes_rate"`
+	FailedRate  float64          `json:"failed_rate"`
+	RetriedRate float64          `json:"retried_rate"`
+	BatchFill   float64          `json:"batch_fill"` // records of a write, of at most BatchSize; 0 to 1
+	Latency     Quantiles        `json:"latency"`
+	RequestTime Quantiles        `json:"request_time"`
+	Shards      []sink.ShardLoad `json:"shards,omitempty"`
+	DeadLetters int              `json:"dead_letters_held,omitempty"`
 }
 
 // Quantiles are times of the last seconds, in milliseconds; upper bounds that are
@@ -71,7 +72,8 @@ type sample struct {
 // sampler makes snapshots. It is used by one goroutine at a time.
 type sampler struct {
 	cfg     Config
-	parts   bridge.Topology
+	parts   bridge.Config
+	version uint64               // of the parts
 	samples []sample             // the last window, oldest first
 	seen    map[string]time.Time // since when, by problem
 }
@@ -86,8 +88,10 @@ func (s *sampler) forget() {
 
 // take reads the counters once.
 func (s *sampler) take(now time.Time) Snapshot {
-	s.parts = s.cfg.Pipeline.Topology()
 	stats := s.cfg.Pipeline.Stats()
+	if s.version != stats.Version {
+		s.parts, s.version = s.cfg.Pipeline.Config(), stats.Version
+	}
 	then := sample{now, stats}
 	if len(s.samples) > 0 {
 		then = s.samples[0]
@@ -104,12 +108,12 @@ func (s *sampler) take(now time.Time) Snapshot {
 	}
 	for name, n := range stats.Sources {
 		o := then.stats.Sources[name]
-		out.Sources[name] = SourceFigures{n, d.rate(n.Received, o.Received), d.rate(n.Bytes, o.Bytes)}
+		out.Sources[name] = SourceFigures{sourceCounts(n), d.rate(n.Received, o.Received), d.rate(n.Bytes, o.Bytes)}
 	}
 	for name, n := range stats.Rules {
 		o := then.stats.Rules[name]
 		out.Rules[name] = RuleFigures{
-			n, d.rate(n.Matched, o.Matched), d.rate(n.Passed, o.Passed),
+			ruleCounts(n), d.rate(n.Matched, o.Matched), d.rate(n.Passed, o.Passed),
 			d.rate(n.Exception, o.Exception), d.rate(n.Actions, o.Actions),
 		}
 	}
@@ -122,20 +126,20 @@ func (s *sampler) take(now time.Time) Snapshot {
 
 func (s *sampler) sink(name string, d delta, n, o bridge.SinkStats) SinkFigures {
 	f := SinkFigures{
-		SinkStats: n,
-		Rate:      d.rate(n.Matched, o.Matched), StoredRate: d.rate(n.Success, o.Success),
+		SinkCounts: sinkCounts(n),
+		Rate:       d.rate(n.Matched, o.Matched), StoredRate: d.rate(n.Ended[bridge.Stored], o.Ended[bridge.Stored]),
 		BytesRate: d.rate(n.Bytes, o.Bytes), RetriedRate: d.rate(n.Retried, o.Retried),
-		FailedRate: d.rate(n.Failed+n.Dropped.Total(), o.Failed+o.Dropped.Total()),
+		FailedRate: d.rate(givenUp(n), givenUp(o)),
 		Latency:    quantiles(n.Latency, o.Latency), RequestTime: quantiles(n.RequestTime, o.RequestTime),
 	}
 	if writes, size := n.Writes-o.Writes, s.parts.Queues[name].BatchSize; writes > 0 && n.Writes > o.Writes && size > 0 {
-		f.BatchFill = min(1, float64(n.Success-min(o.Success, n.Success))/float64(writes)/float64(size))
+		f.BatchFill = min(1, float64(n.Ended[bridge.Stored]-o.Ended[bridge.Stored])/float64(writes)/float64(size))
 	}
-	switch sink := s.parts.Sinks[name].(type) {
+	switch part := s.parts.Sinks[name].(type) {
 	case *DeadLetters:
-		f.DeadLetters = sink.Len()
-	case bridge.Sharder:
-		f.Shards = sink.Shards()
+		f.DeadLetters = part.Len()
+	case sink.Sharder:
+		f.Shards = part.Shards()
 	}
 	if shards := s.cfg.Shards[name]; shards != nil {
 		f.Shards = shards()
@@ -156,13 +160,10 @@ func (d delta) rate(now, then uint64) float64 {
 
 // quantiles are those of what was counted between the two; none when nothing was.
 func quantiles(now, then bridge.Histogram) Quantiles {
-	if now.Count <= then.Count {
+	if now.Count() <= then.Count() {
 		return Quantiles{}
 	}
-	h := bridge.Histogram{Count: now.Count - then.Count, Max: now.Max}
-	for i := range h.Buckets {
-		h.Buckets[i] = now.Buckets[i] - min(then.Buckets[i], now.Buckets[i])
-	}
+	h := now.Since(then)
 	ms := func(q float64) float64 { return float64(h.Quantile(q)) / float64(time.Millisecond) }
 	return Quantiles{ms(.5), ms(.95), ms(.99)}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/bridge/bridgetest"
+	"github.com/sluiceio/sluice/sink"
 )
 
 // BenchmarkSnapshot is what a second of looking costs with 100 rules, 20 sinks
@@ -19,7 +20,7 @@ import (
 func BenchmarkSnapshot(b *testing.B) {
 	rules, sinks := map[string]bridge.Rule{}, map[string]bridge.Sink{}
 	for i := range 100 {
-		rules[fmt.Sprintf("rule-%03d", i)] = bridge.RuleFunc(func(*bridge.Batch, *bridge.Message) error { return nil }, "a/#")
+		rules[fmt.Sprintf("rule-%03d", i)] = bridge.RuleFunc(func(*bridge.Out, *bridge.Message) error { return nil }, "a/#")
 	}
 	for i := range 20 {
 		sinks[fmt.Sprintf("sink-%02d", i)] = bridge.SinkFunc(func(context.Context, *bridge.Batch) error { return nil })
@@ -29,12 +30,12 @@ func BenchmarkSnapshot(b *testing.B) {
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(b, err)
-	loads := make([]bridge.ShardLoad, 512)
+	loads := make([]sink.ShardLoad, 512)
 	for i := range loads {
-		loads[i] = bridge.ShardLoad{Dest: "stream", Shard: fmt.Sprintf("shardId-%012d", i), Share: 1.0 / 512}
+		loads[i] = sink.ShardLoad{Dest: "stream", Shard: fmt.Sprintf("shardId-%012d", i), Share: 1.0 / 512}
 	}
-	s := newSampler(Config{Pipeline: p, Shards: map[string]func() []bridge.ShardLoad{
-		"sink-00": func() []bridge.ShardLoad { return loads },
+	s := newSampler(Config{Pipeline: p, Shards: map[string]func() []sink.ShardLoad{
+		"sink-00": func() []sink.ShardLoad { return loads },
 	}})
 	h := newHub(b.Context(), s)
 	now := time.Now()
@@ -72,7 +73,7 @@ func TestRatesAreThoseOfTheCounters(t *testing.T) {
 	source := &bridgetest.Source{}
 	p, err := bridge.New(bridge.Config{
 		Sources: map[string]bridge.Source{"mqtt": source},
-		Rules: map[string]bridge.Rule{"half": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		Rules: map[string]bridge.Rule{"half": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 			if m.Topic == "keep" {
 				out.Add(bridge.Record{Data: m.Payload})
 			}
@@ -96,7 +97,7 @@ func TestRatesAreThoseOfTheCounters(t *testing.T) {
 	require.InDelta(t, 50, snap.Rules["half"].Rate, 1e-9)
 	require.InDelta(t, 25, snap.Rules["half"].PassedRate, 1e-9)
 	require.InDelta(t, 25, snap.Sinks["out"].StoredRate, 1e-9)
-	require.Equal(t, p.Stats().Sinks["out"].Success, snap.Sinks["out"].Success)
+	require.Equal(t, p.Stats().Sinks["out"].Ended[bridge.Stored], snap.Sinks["out"].Success)
 
 	h := newHub(t.Context(), s)
 	h.publish(frame{}, &snap)

@@ -9,7 +9,7 @@ import (
 
 // Access tells a viewer what it may do.
 type Access struct {
-	// Change tells whether it may change things and read messages, and Reason
+	// Change says whether it may change things and read messages, and Reason
 	// why it may not.
 	Change bool   `json:"change"`
 	Reason string `json:"reason,omitempty"`

@@ -1,10 +1,13 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/rule"
 )
 
@@ -15,6 +18,9 @@ type TestRequest struct {
 	// ("$events/client/connected").
 	Topic   string `json:"topic,omitempty"`
 	Payload string `json:"payload"`
+	// Source is the name of the source that the event comes from. The event has
+	// no column that the source's events never have. Default: any of the sources.
+	Source string `json:"source,omitempty"`
 	// Columns are further columns of the event.
 	Columns map[string]any `json:"columns,omitempty"`
 	// Template is rendered over each row, if it is not empty.
@@ -43,25 +49,85 @@ type Fault struct {
 }
 
 func (c *Console) test(w http.ResponseWriter, r *http.Request) {
+	if err := c.mayTest(r); err != nil {
+		fail(w, http.StatusForbidden, err)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxTest)
 	var in TestRequest
 	if !read(w, r, &in) {
 		return
 	}
+	sources := c.cfg.Pipeline.Config().Sources
+	if in.Source != "" && sources[in.Source] == nil {
+		fail(w, http.StatusBadRequest, fmt.Errorf("there is no source %q", in.Source))
+		return
+	}
+	absent := absentColumns(sources, in)
+	ctx, cancel := context.WithTimeout(r.Context(), testTime)
+	defer cancel()
 	select {
 	case c.tester <- struct{}{}:
+	case <-ctx.Done():
+		fail(w, http.StatusServiceUnavailable, errors.New("other statements are being tried and do not end"))
+		return
+	}
+	type result struct {
+		out TestResponse
+		err error
+	}
+	done := make(chan result, 1)
+	go func() { // the place is taken until it ends, whether somebody waits or not
 		defer func() { <-c.tester }()
-	case <-r.Context().Done():
-		return
+		out, err := try(in, absent, c.cfg.Engine)
+		done <- result{out, err}
+	}()
+	select {
+	case res := <-done:
+		if res.err != nil {
+			fail(w, http.StatusInternalServerError, res.err)
+			return
+		}
+		reply(w, res.out)
+	case <-ctx.Done():
+		fail(w, http.StatusServiceUnavailable, fmt.Errorf("the statement takes longer than %v", testTime))
 	}
-	out, err := try(in, c.cfg.Engine)
-	if err != nil {
-		fail(w, http.StatusInternalServerError, err)
-		return
-	}
-	reply(w, out)
 }
 
-func try(in TestRequest, engine *rule.Engine) (out TestResponse, err error) {
+const (
+	// maxTest bounds the bytes of a statement with its event, and testTime how
+	// long it may take.
+	maxTest  = 256 << 10
+	testTime = 5 * time.Second
+	// maxRows and maxRowBytes end a statement that makes more.
+	maxRows, maxRowBytes = 1000, 1 << 20
+)
+
+// absentColumns returns the columns that no event of the request's source has, or of
+// any source if it names none. A source such as mqtt's says so by a method Absent.
+func absentColumns(sources map[string]bridge.Source, in TestRequest) (list []string) {
+	lacking := make(map[string]int) // in how many sources
+	asked := 0
+	for name, s := range sources {
+		if in.Source != "" && in.Source != name {
+			continue
+		}
+		asked++
+		if a, ok := s.(interface{ Absent() []string }); ok {
+			for _, column := range a.Absent() {
+				lacking[column]++
+			}
+		}
+	}
+	for column, n := range lacking {
+		if _, given := in.Columns[column]; n == asked && !given {
+			list = append(list, column)
+		}
+	}
+	return list
+}
+
+func try(in TestRequest, absent []string, engine *rule.Engine) (out TestResponse, err error) {
 	defer func() { // a function of the user's
 		if v := recover(); v != nil {
 			err = fmt.Errorf("the statement panicked: %v", v)
@@ -72,7 +138,7 @@ func try(in TestRequest, engine *rule.Engine) (out TestResponse, err error) {
 	if err == nil {
 		out.Plan = compiled.Explain()
 	}
-	test := rule.TestInput{SQL: in.SQL, Topic: in.Topic, Columns: in.Columns, Template: in.Template, Engine: engine}
+	test := rule.TestInput{SQL: in.SQL, Topic: in.Topic, Columns: in.Columns, Absent: absent, Template: in.Template, Engine: engine, MaxRows: maxRows, MaxBytes: maxRowBytes}
 	if test.Columns == nil {
 		test.Columns = make(map[string]any)
 	}
@@ -84,14 +150,18 @@ func try(in TestRequest, engine *rule.Engine) (out TestResponse, err error) {
 	result, err := rule.Test(test)
 	if err != nil {
 		out.Error, out.Faults = err.Error(), faults(rule.SyntaxErrors(err))
-		if eval := (*rule.EvalError)(nil); errors.As(err, &eval) {
-			eval = &rule.EvalError{Clause: eval.Clause, Expr: eval.Expr, Err: eval.Err} // the rule has no name
-			out.Error = eval.Error()
+		if eval, ok := errors.AsType[*rule.EvalError](err); ok {
+			unnamed := *eval
+			unnamed.Rule = ""
+			out.Error = unnamed.Error()
 		}
 		return out, nil
 	}
 	out.Rows = append(out.Rows, result.JSON...)
-	out.Rendered, out.NoMatch, out.Reason = result.Rendered, string(result.NoMatch), result.Reason
+	if out.Reason = result.Reason; result.More {
+		out.Reason = "there are more rows than are shown"
+	}
+	out.Rendered, out.NoMatch = result.Rendered, string(result.NoMatch)
 	out.Warnings = faults(result.Warnings)
 	return out, nil
 }

@@ -21,7 +21,7 @@ type Topology struct {
 type SourceInfo struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
-	// Checkable tells whether it can be asked for its condition.
+	// Checkable says whether it can be asked for its condition.
 	Checkable bool `json:"checkable"`
 	// Subscriptions are the topic filters that it gets messages of, where known.
 	Subscriptions []string `json:"subscriptions,omitempty"`
@@ -36,6 +36,8 @@ type RuleInfo struct {
 	Plan    string       `json:"plan,omitempty"`
 	Filters []string     `json:"filters"`
 	Actions []ActionInfo `json:"actions"`
+	// Fallback is the sink that gets the messages on which the rule fails.
+	Fallback string `json:"fallback,omitempty"`
 }
 
 // ActionInfo describes an action of a rule.
@@ -61,7 +63,7 @@ type SinkInfo struct {
 	Replay      bool `json:"replay,omitempty"`
 }
 
-func describe(cfg Config, parts bridge.Topology) Topology {
+func describe(cfg Config, parts bridge.Config) Topology {
 	out := Topology{Title: cfg.Title, Sources: describeSources(cfg, parts), Rules: []RuleInfo{}, Sinks: []SinkInfo{}}
 	for _, name := range slices.Sorted(maps.Keys(parts.Rules)) {
 		out.Rules = append(out.Rules, describeRule(name, parts, cfg.Rules[name]))
@@ -81,7 +83,7 @@ func describe(cfg Config, parts bridge.Topology) Topology {
 	return out
 }
 
-func describeSources(cfg Config, parts bridge.Topology) []SourceInfo {
+func describeSources(cfg Config, parts bridge.Config) []SourceInfo {
 	list := make([]SourceInfo, 0, len(parts.Sources))
 	for _, name := range slices.Sorted(maps.Keys(parts.Sources)) {
 		list = append(list, describeSource(name, parts.Sources[name], cfg.Sources[name]))
@@ -102,9 +104,9 @@ func describeSource(name string, s bridge.Source, known SourceConfig) SourceInfo
 	return info
 }
 
-func describeRule(name string, parts bridge.Topology, known RuleConfig) RuleInfo {
+func describeRule(name string, parts bridge.Config, known RuleConfig) RuleInfo {
 	r := parts.Rules[name]
-	info := RuleInfo{Name: name, Type: typeName(r), SQL: known.SQL, Filters: r.Filters(), Actions: []ActionInfo{}}
+	info := RuleInfo{Name: name, Type: typeName(r), SQL: known.SQL, Filters: r.Filters(), Actions: []ActionInfo{}, Fallback: parts.RuleFallbacks[name]}
 	if s, ok := r.(interface{ SQL() string }); ok && info.SQL == "" {
 		info.SQL = s.SQL()
 	}

@@ -7,7 +7,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/trace"
+	"github.com/sluiceio/sluice/internal/cut"
 )
 
 // Text is bytes: text where they are UTF-8, base64 otherwise; long ones are cut.
@@ -24,17 +25,7 @@ const (
 
 func textOf(b []byte) Text {
 	t := Text{Size: len(b)}
-	if len(b) > maxText {
-		b = b[:maxText]
-		for i := range utf8.UTFMax - 1 { // the cut may have gone through a character
-			if utf8.RuneStart(b[maxText-1-i]) {
-				if !utf8.FullRune(b[maxText-1-i:]) {
-					b = b[:maxText-1-i]
-				}
-				break
-			}
-		}
-	}
+	b = cut.Prefix(b, maxText)
 	if t.Base64 = !utf8.Valid(b); t.Base64 {
 		t.Text = base64.StdEncoding.EncodeToString(b)
 	} else {
@@ -67,7 +58,7 @@ func (c *Console) trace(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), maxTraceTime)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	events, err := c.cfg.Pipeline.TraceMessages(ctx, bridge.TraceFilter{
+	events, err := trace.Messages(ctx, c.cfg.Pipeline, trace.Filter{
 		Rule: in.Rule, Source: in.Source, Topic: in.Topic, ClientID: in.ClientID, Address: in.Address, MaxText: maxText,
 	})
 	if err != nil {

@@ -53,7 +53,7 @@ func (*endless) Close(context.Context) error { return nil }
 func newPipeline(tb testing.TB, messages int) *bridge.Pipeline {
 	p, err := bridge.New(bridge.Config{
 		Sources: map[string]bridge.Source{"mem": newEndless(messages)},
-		Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 			out.Add(bridge.Record{Key: out.Keep(append(out.AvailableBuffer(), m.ClientID...)), Data: m.Payload})
 			return nil
 		}, "t/#")},

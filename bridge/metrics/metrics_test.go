@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/sink"
 )
 
 type fixed bridge.Stats
@@ -18,10 +19,12 @@ func (f *fixed) Stats() bridge.Stats { return bridge.Stats(*f) }
 func TestRegister(t *testing.T) {
 	t.Parallel()
 	p := &fixed{
-		Sources: map[string]bridge.SourceStats{"mqtt": {Received: 7, Health: bridge.Health{State: bridge.Connected}}},
-		Rules:   map[string]bridge.RuleStats{"r1": {Matched: 7, Passed: 5, Failed: 2, NoResult: 2}, "r2": {Matched: 1}},
+		Untold:  6,
+		Sources: map[string]bridge.SourceStats{"mqtt": {Received: 7, Health: bridge.Health{State: bridge.Connected, Reason: "its window is full"}}},
+		Rules:   map[string]bridge.RuleStats{"r1": {Matched: 7, Passed: 5, NoResult: 2}, "r2": {Matched: 1}},
 		Sinks: map[string]bridge.SinkStats{"kinesis": {
-			Matched: 5, Success: 3, Queuing: 2, WritesFailed: 4, MaxRecords: 10, FullSince: time.Now(),
+			Matched: 5, Ended: [bridge.Abandoned + 1]uint64{bridge.Stored: 3, bridge.Refused: 1}, WritesFailed: 4,
+			Queue: bridge.QueueStats{Waiting: 2, Oldest: time.Now().Add(-time.Minute), MaxRecords: 10, FullSince: time.Now()},
 		}},
 	}
 	reader := sdk.NewManualReader()
@@ -31,6 +34,7 @@ func TestRegister(t *testing.T) {
 	got := collect(t, reader)
 	require.InDelta(t, 7, got["sluice.source.received source=mqtt"], 0)
 	require.InDelta(t, 1, got["sluice.source.connected source=mqtt"], 0)
+	require.InDelta(t, 1, got["sluice.source.held_back source=mqtt"], 0)
 	require.InDelta(t, 7, got["sluice.rule.matched rule=r1"], 0)
 	require.InDelta(t, 1, got["sluice.rule.matched rule=r2"], 0)
 	require.InDelta(t, 2, got["sluice.rule.failed.no_result rule=r1"], 0)
@@ -40,6 +44,12 @@ func TestRegister(t *testing.T) {
 	require.InDelta(t, 4, got["sluice.sink.writes.failed sink=kinesis"], 0)
 	require.InDelta(t, 10, got["sluice.sink.max_records sink=kinesis"], 0)
 	require.InDelta(t, 1, got["sluice.sink.full sink=kinesis"], 0)
+
+	require.InDelta(t, 60, got["sluice.sink.oldest sink=kinesis"], 1)
+	require.InDelta(t, 3, got["sluice.sink.ended outcome=stored,sink=kinesis"], 0)
+	require.InDelta(t, 1, got["sluice.sink.ended outcome=refused,sink=kinesis"], 0)
+	require.Contains(t, got, "sluice.sink.ended outcome=abandoned,sink=kinesis")
+	require.InDelta(t, 6, got["sluice.untold "], 0)
 
 	require.NoError(t, reg.Unregister())
 	require.Empty(t, collect(t, reader))
@@ -51,12 +61,12 @@ type sharded struct {
 	bridge.Sink
 }
 
-func (s *sharded) Topology() bridge.Topology {
-	return bridge.Topology{Sinks: map[string]bridge.Sink{"kinesis": s, "other": bridge.SinkFunc(nil)}}
+func (s *sharded) Config() bridge.Config {
+	return bridge.Config{Sinks: map[string]bridge.Sink{"kinesis": s, "other": bridge.SinkFunc(nil)}}
 }
 
-func (*sharded) Shards() []bridge.ShardLoad {
-	return []bridge.ShardLoad{{Dest: "s", Shard: "0", Share: 0.75, Throttled: 3}, {Dest: "s", Shard: "1", Share: 0.25}}
+func (*sharded) Shards() []sink.ShardLoad {
+	return []sink.ShardLoad{{Dest: "s", Shard: "0", Share: 0.75, Throttled: 3}, {Dest: "s", Shard: "1", Share: 0.25}}
 }
 
 func TestRegisterPerShard(t *testing.T) {
@@ -64,14 +74,15 @@ func TestRegisterPerShard(t *testing.T) {
 	reader := sdk.NewManualReader()
 	meter := sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("test")
 	_, err := Register(new(fixed), meter, Options{PerShard: true})
-	require.ErrorContains(t, err, "no method Topology")
+	require.ErrorContains(t, err, "no method Config")
 	reg, err := Register(new(sharded), meter, Options{})
 	require.NoError(t, err)
-	require.Empty(t, collect(t, reader), "only when asked")
+	require.Equal(t, map[string]float64{"sluice.untold ": 0}, collect(t, reader), "only when asked")
 	require.NoError(t, reg.Unregister())
 	_, err = Register(new(sharded), meter, Options{PerShard: true})
 	require.NoError(t, err)
 	require.Equal(t, map[string]float64{
+		"sluice.untold ": 0,
 		"sluice.sink.shard.share dest=s,shard=0,sink=kinesis":     0.75,
 		"sluice.sink.shard.share dest=s,shard=1,sink=kinesis":     0.25,
 		"sluice.sink.shard.throttled dest=s,shard=0,sink=kinesis": 3,

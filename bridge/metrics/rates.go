@@ -86,7 +86,7 @@ func (r *Rates) sample(now time.Time) {
 	next.Sources = rates(r, seen, "source", s.Sources, seconds, func(s bridge.SourceStats) uint64 { return s.Received })
 	next.Rules = rates(r, seen, "rule", s.Rules, seconds, func(s bridge.RuleStats) uint64 { return s.Matched })
 	next.Sinks = rates(r, seen, "sink", s.Sinks, seconds, func(s bridge.SinkStats) uint64 { return s.Matched })
-	next.Stored = rates(r, seen, "stored", s.Sinks, seconds, func(s bridge.SinkStats) uint64 { return s.Success })
+	next.Stored = rates(r, seen, "stored", s.Sinks, seconds, func(s bridge.SinkStats) uint64 { return s.Ended[bridge.Stored] })
 	r.meters, r.current = seen, next // parts that are gone are forgotten
 }
 

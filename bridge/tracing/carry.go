@@ -1,13 +1,12 @@
 package tracing
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/jsonx"
 )
 
 // reader shows a propagator the fields of a message: its user properties, and the
@@ -75,7 +74,7 @@ func (t *Tracer) inject(ctx context.Context, r *bridge.Record) {
 	t.propagator.Inject(ctx, &list)
 	slices.SortFunc(list, func(a, b bridge.UserProperty) int { return strings.Compare(a.Key, b.Key) })
 	if how == CarryJSON {
-		r.Data = withMembers(r.Data, list)
+		r.Data, _ = jsonx.WithMembers(r.Data, list.members()...)
 		return
 	}
 	prefix := ""
@@ -94,6 +93,13 @@ func (t *Tracer) inject(ctx context.Context, r *bridge.Record) {
 	r.Attrs = attrs
 }
 
+func (f fields) members() (list []jsonx.Text) {
+	for _, x := range f {
+		list = append(list, jsonx.Text{Name: x.Key, Value: x.Value})
+	}
+	return list
+}
+
 func (f fields) has(key string) bool {
 	for _, x := range f {
 		if strings.EqualFold(x.Key, key) {
@@ -101,28 +107,4 @@ func (f fields) has(key string) bool {
 		}
 	}
 	return false
-}
-
-// withMembers returns a JSON object with members added, in memory of its own.
-// Other data, and an object that has one of the names in it, stays as it is.
-func withMembers(data []byte, list fields) []byte {
-	body := bytes.TrimSpace(data)
-	if len(list) == 0 || len(body) == 0 || body[0] != '{' || !json.Valid(body) {
-		return data
-	}
-	var members []byte
-	for _, f := range list {
-		name, _ := json.Marshal(f.Key) // texts
-		text, _ := json.Marshal(f.Value)
-		if bytes.Contains(body, name) {
-			return data
-		}
-		members = append(append(append(append(members, ','), name...), ':'), text...)
-	}
-	head := bytes.TrimRight(body[:len(body)-1], " \t\r\n")
-	if len(head) == 1 {
-		members = members[1:] // there is nothing to set apart from
-	}
-	out := make([]byte, 0, len(head)+len(members)+1)
-	return append(append(append(out, head...), members...), '}')
 }

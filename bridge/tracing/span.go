@@ -16,14 +16,21 @@ type following struct {
 	t    *Tracer
 	ctx  context.Context
 	span trace.Span
+	rule time.Time // when the rule at hand began
 }
 
 // Rule implements bridge.Trace.
-func (f *following) Rule(r *bridge.RuleTrace) {
-	_, span := f.t.tracer.Start(f.ctx, "rule "+r.Rule, trace.WithTimestamp(r.Start),
-		trace.WithAttributes(attribute.String("sluice.rule", r.Rule), attribute.Int("sluice.records", len(r.Records))))
-	fail(span, r.Err)
-	span.End(trace.WithTimestamp(r.Start.Add(r.Duration)))
+func (f *following) Rule(string) func(step, text, result string) {
+	f.rule = time.Now()
+	return nil
+}
+
+// RuleDone implements bridge.Trace.
+func (f *following) RuleDone(name string, records []bridge.Record, err error) {
+	_, span := f.t.tracer.Start(f.ctx, "rule "+name, trace.WithTimestamp(f.rule),
+		trace.WithAttributes(attribute.String("sluice.rule", name), attribute.Int("sluice.records", len(records))))
+	fail(span, err)
+	span.End()
 }
 
 // Record implements bridge.Trace.
@@ -39,7 +46,7 @@ func (f *following) Record(r *bridge.Record) bridge.RecordTrace {
 }
 
 // Settled implements bridge.Trace.
-func (f *following) Settled(err error) {
+func (f *following) Settled(_ bridge.Outcome, err error) {
 	fail(f.span, err)
 	f.span.End()
 }
@@ -52,17 +59,19 @@ type sending struct {
 }
 
 // Write implements bridge.RecordTrace.
-func (s *sending) Write(w bridge.WriteTrace) {
-	s.wait += w.Wait
+func (s *sending) Write(sink string, attempt int, queued, start, end time.Time, err error) {
+	if attempt == 1 {
+		s.wait += start.Sub(queued)
+	}
 	s.writes++
 	attrs := []attribute.KeyValue{
-		attribute.String("sluice.sink", w.Sink), attribute.Int("sluice.attempt", w.Attempt),
-		attribute.Float64("sluice.duration", w.Duration.Seconds()),
+		attribute.String("sluice.sink", sink), attribute.Int("sluice.attempt", attempt),
+		attribute.Float64("sluice.duration", end.Sub(start).Seconds()),
 	}
-	if w.Err != nil {
-		attrs = append(attrs, attribute.String("error.message", w.Err.Error()))
+	if err != nil {
+		attrs = append(attrs, attribute.String("error.message", err.Error()))
 	}
-	s.span.AddEvent("write", trace.WithTimestamp(w.Start), trace.WithAttributes(attrs...))
+	s.span.AddEvent("write", trace.WithTimestamp(start), trace.WithAttributes(attrs...))
 }
 
 // Fallback implements bridge.RecordTrace.

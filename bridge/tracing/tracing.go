@@ -121,7 +121,7 @@ var _ bridge.Tracer = (*Tracer)(nil)
 // scope is the name under which the spans are made.
 const scope = "github.com/sluiceio/sluice/bridge/tracing"
 
-// New makes a Tracer for bridge.Config.
+// New makes a Tracer for Pipeline.Trace.
 func New(cfg Config) (*Tracer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func New(cfg Config) (*Tracer, error) {
 }
 
 // Trace implements bridge.Tracer.
-func (t *Tracer) Trace(m *bridge.Message) bridge.Trace {
+func (t *Tracer) Trace(m *bridge.Message, _ []string) bridge.Trace {
 	ctx, sent := t.parent(m)
 	if !sent && t.ratio < 1 && rand.Float64() >= t.ratio {
 		return nil
@@ -170,7 +170,7 @@ func (t *Tracer) Trace(m *bridge.Message) bridge.Trace {
 	if m.ClientID != "" {
 		span.SetAttributes(attribute.String("messaging.client.id", m.ClientID))
 	}
-	return &following{t, ctx, span}
+	return &following{t: t, ctx: ctx, span: span}
 }
 
 // parent returns a context with that of the message, if it has one.
@@ -189,8 +189,9 @@ type passing struct {
 	ctx context.Context
 }
 
-func (p *passing) Rule(*bridge.RuleTrace) {}
-func (p *passing) Settled(error)          {}
+func (p *passing) Rule(string) func(step, text, result string) { return nil }
+func (p *passing) RuleDone(string, []bridge.Record, error)     {}
+func (p *passing) Settled(bridge.Outcome, error)               {}
 
 func (p *passing) Record(r *bridge.Record) bridge.RecordTrace {
 	p.t.inject(p.ctx, r)

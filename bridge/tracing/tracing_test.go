@@ -31,7 +31,7 @@ const (
 )
 
 func copying(sink string) bridge.Rule {
-	return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+	return bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 		out.Add(bridge.Record{Sink: sink, Key: []byte("k"), Data: m.Payload, Dest: "stream"})
 		return nil
 	}, "#")
@@ -60,9 +60,10 @@ func run(t *testing.T, tr tracing.Config, cfg bridge.Config, msgs ...bridge.Mess
 	tracer, err := tracing.New(tr)
 	require.NoError(t, err)
 	src := new(bridgetest.Source)
-	cfg.Sources, cfg.Tracer, cfg.Logger, cfg.Workers = map[string]bridge.Source{"mqtt": src}, tracer, quiet, 1
+	cfg.Sources, cfg.Logger, cfg.Workers = map[string]bridge.Source{"mqtt": src}, quiet, 1
 	p, err := bridge.New(cfg)
 	require.NoError(t, err)
+	p.Trace(tracer)
 	src.Publish(msgs...)
 	src.End()
 	require.NoError(t, p.Run(t.Context()))
@@ -104,7 +105,7 @@ func TestSpans(t *testing.T) {
 		spans := run(t, tracing.Config{}, bridge.Config{
 			Rules: map[string]bridge.Rule{
 				"copy": copying(""),
-				"fail": bridge.RuleFunc(func(*bridge.Batch, *bridge.Message) error { return errors.New("no number") }, "#"),
+				"fail": bridge.RuleFunc(func(*bridge.Out, *bridge.Message) error { return errors.New("no number") }, "#"),
 			},
 			Sinks: map[string]bridge.Sink{"kinesis": sink},
 		}, message("hello", "traceparent", sampled, "tracestate", "a=b"))
@@ -163,8 +164,8 @@ func TestSampling(t *testing.T) {
 			})
 			require.NoError(t, err)
 			for range 100 {
-				if f := tr.Trace(&test.msg); f != nil {
-					f.Settled(nil)
+				if f := tr.Trace(&test.msg, nil); f != nil {
+					f.Settled(bridge.Stored, nil)
 				}
 			}
 			require.Len(t, spans.Ended(), test.want)
@@ -174,7 +175,7 @@ func TestSampling(t *testing.T) {
 	require.NoError(t, err)
 	m, followed := message(""), 0
 	for range 10_000 {
-		if tr.Trace(&m) != nil {
+		if tr.Trace(&m, nil) != nil {
 			followed++
 		}
 	}
@@ -187,7 +188,7 @@ func TestNotFollowed(t *testing.T) {
 	require.NoError(t, err)
 	m := message("")
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		if tr.Trace(&m) != nil {
+		if tr.Trace(&m, nil) != nil {
 			panic("it is followed")
 		}
 	}))
@@ -248,9 +249,10 @@ func TestCarry(t *testing.T) {
 	require.NoError(t, err)
 	p, err := bridge.New(bridge.Config{
 		Sources: map[string]bridge.Source{"mqtt": src}, Rules: map[string]bridge.Rule{"copy": copying("s")},
-		Sinks: map[string]bridge.Sink{"s": sink}, Tracer: tr, Logger: quiet,
+		Sinks: map[string]bridge.Sink{"s": sink}, Logger: quiet,
 	})
 	require.NoError(t, err)
+	p.Trace(tr)
 	src.Publish(message("x", "traceparent", unsampled))
 	src.End()
 	require.NoError(t, p.Run(t.Context()))
@@ -275,21 +277,22 @@ func TestThroughBuffer(t *testing.T) {
 		return nil
 	}}
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mqtt": src, "buffer": buffer.Source()},
+		Sources: map[string]bridge.Source{"mqtt": src, "buffered": buffer.Source()},
 		Rules: map[string]bridge.Rule{
-			"copy": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+			"copy": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 				out.Add(bridge.Record{Sink: "buffer", Data: m.Payload})
 				return nil
 			}, "t/#"),
 			"forward": buffer.Forward("kinesis"),
 		},
 		Sinks:  map[string]bridge.Sink{"buffer": buffer.Sink(), "kinesis": sink},
-		Tracer: tr, Logger: quiet,
+		Logger: quiet,
 	})
 	require.NoError(t, err)
+	p.Trace(tr)
 	src.Publish(message("x", "traceparent", sampled))
 	require.NoError(t, p.Run(ctx))
-	chain := []string{"process mqtt", "send buffer", "process buffer", "send kinesis"}
+	chain := []string{"process mqtt", "send buffer", "process buffered", "send kinesis"}
 	parent := "b7ad6b7169203331"
 	for _, name := range chain {
 		s := named(t, spans.Ended(), name)
@@ -332,15 +335,16 @@ func Example() {
 	}
 	src, sink := new(bridgetest.Source), new(bridgetest.Sink)
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"memory": src},
+		Sources: map[string]bridge.Source{"devices": src},
 		Rules:   map[string]bridge.Rule{"all": copying("memory")},
 		Sinks:   map[string]bridge.Sink{"memory": sink},
-		Tracer:  tracer, Logger: quiet,
+		Logger:  quiet,
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	p.Trace(tracer)
 	src.Publish(message(`{"temp":41}`, "traceparent", sampled))
 	src.End()
 	if err := p.Run(context.Background()); err != nil {
@@ -353,6 +357,6 @@ func Example() {
 	// Output:
 	// rule all
 	// send memory
-	// process memory
+	// process devices
 	// {"temp":41,"traceparent":"00-0af7651916cd43dd8448eb
 }

@@ -70,7 +70,7 @@ func run(ctx context.Context, httpAddr, mqttAddr string, ready func(world)) erro
 		return err
 	}
 
-	web := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
+	web := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	web.RegisterOnShutdown(s.console.Close) // ends the streams of open pages
 	served := make(chan error, 1)
 	ctx, stop := context.WithCancel(ctx)

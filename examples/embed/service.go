@@ -49,8 +49,8 @@ func newService(source bridge.Source, sink bridge.Sink, log *slog.Logger) (*serv
 		Rules:   map[string]bridge.Rule{ruleName: first},
 		Sinks:   map[string]bridge.Sink{"kinesis": sink},
 		Logger:  log,
-		Hooks: bridge.Hooks{OnState: func(e bridge.StateEvent) {
-			if e.Kind == "source" && e.Health.State == bridge.Connected {
+		Hooks: bridge.Hooks{OnHealth: func(kind, _ string, h bridge.Health) {
+			if kind == "source" && h.State == bridge.Connected {
 				once.Do(func() { close(s.listening) })
 			}
 		}},
@@ -93,8 +93,8 @@ func (s *service) handler() http.Handler {
 }
 
 // authorize is the place to ask who it is. This program listens on the loopback
-// interface only.
-func authorize(*http.Request) error { return nil }
+// interface only, and refuses pages elsewhere that have made their name lead here.
+func authorize(r *http.Request) error { return console.CheckHost(r, nil) }
 
 func (s *service) health(w http.ResponseWriter, _ *http.Request) {
 	for name, sink := range s.pipeline.Stats().Sinks {

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/redact"
 	"github.com/sluiceio/sluice/rule"
 	"github.com/sluiceio/sluice/sink/kinesis"
 	"github.com/sluiceio/sluice/source/mqtt"
@@ -42,6 +42,7 @@ func (o *options) bridge(ctx context.Context, t *telemetry, log *slog.Logger) er
 	if err != nil {
 		return err
 	}
+	warnRule(log, r)
 	source, err := o.source(r.Filters(), log.With("source", "mqtt"))
 	if err != nil {
 		return err
@@ -59,12 +60,14 @@ func (o *options) bridge(ctx context.Context, t *telemetry, log *slog.Logger) er
 		Sinks:        map[string]bridge.Sink{"kinesis": sink},
 		Queue:        bridge.QueueConfig{BatchSize: o.batch, BatchTime: o.batchTime()},
 		DrainTimeout: o.drain,
-		Tracer:       t.tracer,
 		LogPayload:   t.logPayload,
 		Logger:       log,
 	})
 	if err != nil {
 		return err
+	}
+	if t.tracer != nil {
+		p.Trace(t.tracer)
 	}
 	if o.startTimeout > 0 {
 		if err := sink.Check(ctx); ctx.Err() != nil {
@@ -84,21 +87,29 @@ func (o *options) bridge(ctx context.Context, t *telemetry, log *slog.Logger) er
 	var announced sync.WaitGroup
 	announced.Go(func() {
 		if ready(ctx, source) {
-			log.Info("bridge is ready", "broker", o.mqtt, "client_id", o.clientID, "stream", o.stream)
+			log.Info("bridge is ready", "broker", redact.URL(o.mqtt), "client_id", o.clientID, "stream", o.stream)
 		}
 	})
 	stopped := showDrain(ctx, p, log)
 	err = p.Run(ctx)
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) && !errors.Is(err, bridge.ErrDrainTimeout) {
-		err = nil // it was stopped before it had begun
-	}
 	stopped()
 	stop()
 	announced.Wait()
 	s := p.Stats()
 	log.Info("bridge has stopped", "received", s.Sources["mqtt"].Received, "filtered", s.Rules["rule"].NoResult,
-		"rule_errors", s.Rules["rule"].Exception, "stored", s.Sinks["kinesis"].Success, "failed", s.Sinks["kinesis"].Failed)
+		"rule_errors", s.Rules["rule"].Exception, "stored", s.Sinks["kinesis"].Ended[bridge.Stored], "failed", s.Sinks["kinesis"].Ended[bridge.Refused])
 	return err
+}
+
+// warnRule logs what is odd about a rule.
+func warnRule(log *slog.Logger, r *rule.Rule) {
+	for _, w := range r.Warnings() {
+		log.Warn("-sql: " + w.Summary())
+	}
+	flags := map[string]string{"Key": "-key", "Data": "-payload"}
+	for _, w := range r.ActionWarnings() {
+		log.Warn(flags[w.Field] + ": " + w.String())
+	}
 }
 
 // ready returns true when the source is connected and subscribed, and false when

@@ -19,9 +19,11 @@ type command struct {
 func (p *program) commands() []command {
 	return []command{
 		{"run", "-config bridge.yaml", "run what a definition describes", p.runDefinition},
-		{"check", "-config bridge.yaml", "say what is wrong with a definition; with -connect also whether the sinks can be reached", p.checkDefinition},
-		{"test", "-sql … -payload …", "try a rule on a message", p.testRule},
+		{"check", "-config bridge.yaml", "say what is wrong with a definition; with -connect also whether brokers and sinks can be reached", p.checkDefinition},
+		{"test", "-config bridge.yaml -rule …", "try a rule on a message, or a statement with -sql", p.testRule},
+		{"redrive", "-config bridge.yaml dead.jsonl", "send dead letters through the rules again", p.redrive},
 		{"plan", "-rate 50000", "estimate shards and cost", p.plan},
+		{"certify", "-mqtt … -stream …", "send messages through a broker and a stream, and judge what arrives", p.certify},
 		{"import", "cluster.hocon", "turn EMQX's definitions into one for run", p.importEMQX},
 		{"trace", "-rule temperatures", "follow messages of a running bridge", p.trace},
 		{"health", "", "ask a running bridge whether it is ready", p.health},

@@ -15,20 +15,28 @@ import (
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/bridge/bridgetest"
+	"github.com/sluiceio/sluice/sink"
 )
 
 // sharded is a sink that tells its shards.
 type sharded struct{ bridgetest.Sink }
 
-func (*sharded) Shards() []bridge.ShardLoad { return []bridge.ShardLoad{{Dest: "s", Shard: "0"}} }
+func (*sharded) Shards() []sink.ShardLoad { return []sink.ShardLoad{{Dest: "s", Shard: "0"}} }
+
+func (*sharded) Counts() map[string]uint64 { return map[string]uint64{"refused": 1} }
+
+// counting is a source that counts by itself.
+type counting struct{ *bridgetest.Source }
+
+func (counting) Counts() map[string]uint64 { return map[string]uint64{"dropped_qos0": 1} }
 
 // exported returns the names of all series that the daemon exports.
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
 	src := new(bridgetest.Source)
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"a": src},
-		Rules:   map[string]bridge.Rule{"a": bridge.RuleFunc(func(*bridge.Batch, *bridge.Message) error { return nil }, "#")},
+		Sources: map[string]bridge.Source{"in": counting{src}},
+		Rules:   map[string]bridge.Rule{"a": bridge.RuleFunc(func(*bridge.Out, *bridge.Message) error { return nil }, "#")},
 		Sinks:   map[string]bridge.Sink{"a": new(sharded)},
 	})
 	require.NoError(t, err)

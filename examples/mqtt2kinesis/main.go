@@ -2,8 +2,10 @@
 //
 //	mqtt2kinesis run -config bridge.yaml     run what a definition describes
 //	mqtt2kinesis check -config bridge.yaml   say what is wrong with a definition
-//	mqtt2kinesis test -sql … -payload …      try a rule on a message
+//	mqtt2kinesis test -config … -rule …      try a rule on a message
+//	mqtt2kinesis redrive -config … dead.jsonl send dead letters through the rules again
 //	mqtt2kinesis plan -rate 50000            estimate shards and cost
+//	mqtt2kinesis certify -stream readings    send messages through, and judge what arrives
 //	mqtt2kinesis import cluster.hocon        turn EMQX's definitions into one
 //	mqtt2kinesis trace -rule temperatures    follow messages of a running bridge
 //	mqtt2kinesis health                      ask a running bridge whether it is ready
@@ -46,13 +48,14 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
-	p := &program{lookup: os.LookupEnv, stdout: os.Stdout, stderr: os.Stderr, hup: hup}
+	p := &program{lookup: os.LookupEnv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, hup: hup}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
 // program is the surroundings of a command.
 type program struct {
 	lookup         func(string) (string, bool)
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	hup            <-chan os.Signal
 }
@@ -74,14 +77,15 @@ func (p *program) run(ctx context.Context, args []string) int {
 		run, args = c.run, args[1:]
 	}
 	err := run(ctx, args)
+	stderr := terminal{p.stderr}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.As(err, new(usageError)):
-		fmt.Fprintf(p.stderr, "mqtt2kinesis: %v\n", err)
+		fmt.Fprintf(stderr, "mqtt2kinesis: %v\n", err)
 		return 2
 	default:
-		fmt.Fprintf(p.stderr, "mqtt2kinesis: %v\n", err)
+		fmt.Fprintf(stderr, "mqtt2kinesis: %v\n", err)
 		return 1
 	}
 }

@@ -21,6 +21,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/console"
+	"github.com/sluiceio/sluice/rule"
+	"github.com/sluiceio/sluice/sink/kinesis/kinesistest"
 	"github.com/sluiceio/sluice/sink/republish"
 	"github.com/sluiceio/sluice/source/mqtt"
 )
@@ -68,6 +71,9 @@ func TestCommands(t *testing.T) {
 	good, bad, emqx := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml"), filepath.Join(dir, "emqx.json")
 	odd := filepath.Join(dir, "odd.yaml")
 	write(t, odd, strings.Replace(definition("mqtt://127.0.0.1:1883", filepath.Join(dir, "out"), "${id}"), "*", "topic", 1))
+	away := filepath.Join(dir, "away.yaml")
+	write(t, away, strings.Replace(definition("mqtt://127.0.0.1:1883", filepath.Join(dir, "new", "out"), "${payload}"),
+		`{type: broker, listeners: ["mqtt://127.0.0.1:1883"]}`, "{type: mqtt, client_id: c, servers: mqtt://127.0.0.1:1, start_timeout: 100ms}", 1))
 	write(t, good, definition("mqtt://127.0.0.1:1883", filepath.Join(dir, "out"), "${payload}"))
 	write(t, bad, "sources: {s: {type: mqt}}\nsinks: {k: {type: file}}\n")
 	write(t, emqx, `{"actions": [{"type": "kinesis", "name": "a", "parameters": {"stream_name": "s", "partition_key": "k"}}]}`)
@@ -83,8 +89,10 @@ func TestCommands(t *testing.T) {
 		{"plan -help", 0, "", "usage: mqtt2kinesis plan"},
 		{"schema", 0, "$schema", ""},
 		{"check -config " + good, 0, "is right; rules: r\n", ""},
-		{"check -connect -config " + good, 0, "all sinks can be reached", ""},
-		{"check -config " + odd, 0, "is right", "odd.yaml:7:25: rules.r.actions[0].payload: warning: ${id} will be undefined"},
+		{"check -connect -config " + good, 0, "is right, and all that it names can be reached; rules: r\n", ""},
+		{"check -connect -config " + away, 1, "", "away.yaml cannot be run now:\nsources.b: mqtt: broker mqtt://127.0.0.1:1"},
+		{"check -config " + away, 0, "away.yaml is right; rules: r\n", ""},
+		{"check -config " + odd, 0, "is right", "odd.yaml:7:26: rules.r.actions[0].payload: warning: ${id} has no value"},
 		{"check -config " + bad, 2, "", `bad.yaml:1:21: sources.s.type: there is no source of type "mqt"; did you mean "mqtt"?`},
 		{"check -config " + bad, 2, "", `bad.yaml:2:9: sinks.k.path: `},
 		{"check", 2, "", "-config is missing"},
@@ -114,7 +122,12 @@ func TestCommands(t *testing.T) {
 		require.Equal(t, c.code, code, "%s: %s", c.args, stderr)
 		require.Contains(t, stdout, c.stdout, c.args)
 		require.Contains(t, stderr, c.stderr, c.args)
+		if strings.HasPrefix(c.args, "check") && code != 0 {
+			require.Empty(t, stdout, "there is one verdict")
+		}
 	}
+	require.NoFileExists(t, filepath.Join(dir, "out"))
+	require.NoDirExists(t, filepath.Join(dir, "new"))
 }
 
 func TestTester(t *testing.T) {
@@ -241,7 +254,65 @@ func TestNewPipelineWhileSinkIsAway(t *testing.T) {
 	require.Equal(t, 0, <-code, log.String())
 }
 
-// A definition that turns out to be impossible gives way to the one before.
+// Records that wait in a buffer on disk are safe, so a stop with some is a clean one;
+// the next start goes on with them. The buffer of one sink does not excuse what is left
+// of another.
+func TestStopWithBuffer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, mqtt, service, other := filepath.Join(dir, "bridge.yaml"), "mqtt://"+freeAddr(t), freeAddr(t), freeAddr(t)
+	run := func(second string, until ...string) (code int, text string) {
+		write(t, path, fmt.Sprintf(`
+sources: {b: {type: broker, listeners: ["%s"]}}
+sinks:
+  k:
+    {type: kinesis, stream_name: s, region: us-east-1, endpoint: "http://%s", aws_access_key_id: a, aws_secret_access_key: b,
+     resource_opts: {buffer_mode: durable, buffer_dir: %q, request_ttl: infinity}}
+  other:
+    {type: kinesis, stream_name: s, region: us-east-1, endpoint: "http://%s", aws_access_key_id: a, aws_secret_access_key: b,
+     resource_opts: {request_ttl: infinity}}
+rules:
+  r: {sql: SELECT * FROM "t/#", actions: [{sink: k, partition_key: a}]}
+  second: {sql: SELECT * FROM "%s", actions: [{sink: other, partition_key: a}]}
+pipeline: {drain_timeout: 100ms}
+`, mqtt, service, filepath.Join(dir, "buffer"), other, second))
+		var log output
+		p := &program{lookup: os.LookupEnv, stdout: io.Discard, stderr: &log}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan int, 1)
+		go func() { ended <- p.run(ctx, []string{"run", "-config", path}) }()
+		eventually(t, "up", func() bool { return strings.Contains(log.String(), `connected" source=b`) })
+		if len(until) > 0 {
+			publish(t, mqtt, "kept", 0)
+		}
+		for _, line := range until {
+			eventually(t, line, func() bool { return strings.Contains(log.String(), line) })
+		}
+		if len(until) == 0 {
+			l, err := net.Listen("tcp", service)
+			require.NoError(t, err)
+			stream, err := kinesistest.New(kinesistest.Config{Streams: []kinesistest.StreamConfig{{Name: "s"}}})
+			require.NoError(t, err)
+			defer stream.Close()
+			srv := &http.Server{Handler: stream, ReadHeaderTimeout: time.Minute}
+			go func() { _ = srv.Serve(l) }()
+			defer srv.Close()
+			eventually(t, "stored", func() bool { return len(stream.Records("s")) == 2 })
+		}
+		stop()
+		return <-ended, log.String()
+	}
+	code, text := run("none", `disconnected" sink=k `)
+	require.Equal(t, 0, code, text)
+	require.Contains(t, text, "records wait in the buffer on disk for the next start\" sink=k records_left=1")
+	code, text = run("t/#", `disconnected" sink=k `, `disconnected" sink=other `)
+	require.Equal(t, 1, code, "the other sink has no buffer: %s", text)
+	code, text = run("none")
+	require.Equal(t, 0, code, text)
+}
+
+// A definition that turns out to be impossible gives way to the last one that was
+// ready, not to one that waits for its broker in vain.
 func TestGoBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -258,13 +329,19 @@ func TestGoBack(t *testing.T) {
 		eventually(t, "ready", func() bool { return strings.Count(log.String(), "bridge is ready") == n })
 	}
 	ready(1)
+	away := strings.Replace(definition(mqtt, out, "${payload}"), fmt.Sprintf(`{type: broker, listeners: [%q]}`, mqtt),
+		fmt.Sprintf(`{type: mqtt, servers: %q, client_id: x}`, "mqtt://"+freeAddr(t)), 1)
+	require.Contains(t, away, "type: mqtt")
+	write(t, path, away)
+	hup <- syscall.SIGHUP
+	eventually(t, "a broker that is not there", func() bool { return strings.Contains(log.String(), "source is disconnected") })
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
 	write(t, path, definition("mqtt://"+taken.Addr().String(), out, "${payload}"))
 	hup <- syscall.SIGHUP
 	ready(2)
-	require.Contains(t, log.String(), "the definition cannot be run; going back to the one before")
+	require.Contains(t, log.String(), "the definition cannot be run; going back to the last one that was ready")
 	publish(t, mqtt, "hello", 1)
 	stored(t, out, "hello\n")
 	stop()
@@ -281,7 +358,7 @@ func traced(t *testing.T, mqtt, listen string) {
 	go func() { code <- p.run(ctx, []string{"trace", "-listen", listen, "-rule", "r", "-topic", "t/#"}) }()
 	eventually(t, "trace begins", func() bool { return strings.Contains(errs.String(), "Ctrl-C ends it") })
 	publish(t, mqtt, "traced", 1)
-	eventually(t, "trace", func() bool { return strings.Contains(out.String(), "done: its broker may forget it") })
+	eventually(t, "trace", func() bool { return strings.Contains(out.String(), "stored: its broker may forget it") })
 	for _, part := range []string{
 		"#1 message from b, t/1, QoS 1, 6 bytes: traced", "rule r, ", `data 1 ${payload} => 1 traced`,
 		"record 1: attempt 1 to write to f", "record 1: stored",
@@ -310,9 +387,9 @@ func TestTraceMistakes(t *testing.T) {
 		new(status).serveTrace(w, r)
 		require.Equal(t, http.StatusForbidden, w.Code, c)
 	}
-	require.True(t, fromHere(&http.Request{RemoteAddr: "[::1]:5", Host: "[::1]:8080"}))
+	require.True(t, console.FromHere(&http.Request{RemoteAddr: "[::1]:5", Host: "[::1]:8080"}))
 
-	s, err := serve("127.0.0.1:0", false, slog.New(slog.DiscardHandler))
+	s, err := serve(listening{addr: "127.0.0.1:0"}, false, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(s.close)
 	code, _, stderr = execute(t, "trace", "-listen", s.addr)
@@ -397,4 +474,19 @@ func get(t *testing.T, addr, path string, code int) string {
 	require.NoError(t, err)
 	require.Equal(t, code, r.StatusCode, string(text))
 	return string(text)
+}
+
+// What is odd about the rule of the flags is logged.
+func TestFlagsOddRule(t *testing.T) {
+	t.Parallel()
+	r, err := rule.New(rule.Config{
+		SQL:     `SELECT payload.temp AS temp, tmep FROM "t/#"`,
+		Actions: []rule.Action{{Sink: "kinesis", Key: "${id}", UndefinedKey: rule.KeyTopic, Data: "a ${temp"}},
+	})
+	require.NoError(t, err)
+	var log output
+	warnRule(slog.New(slog.NewTextHandler(&log, nil)), r)
+	require.Contains(t, log.String(), "there is no column tmep")
+	require.Contains(t, log.String(), `msg="-key: ${id} has no value`)
+	require.Contains(t, log.String(), "-payload: ")
 }

@@ -30,7 +30,7 @@ type options struct {
 	// the pipeline
 	batch                                 int
 	linger, maxDelay, drain, startTimeout time.Duration
-	listen                                string
+	listen                                listening
 }
 
 // define defines the flags and their defaults.
@@ -64,7 +64,7 @@ func (o *options) define(f *flag.FlagSet) {
 	f.DurationVar(&o.maxDelay, "max-delay", 0, "with -aggregate: how long a message may wait for others (default -linger, or 100ms)")
 	f.IntVar(&o.batch, "batch", 500, "records in one request, up to 500")
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "time to write what was received when asked to stop")
-	f.StringVar(&o.listen, "listen", "", "`address` for /livez, /readyz, /metrics, /stats, /trace and /console/, such as 127.0.0.1:8080 (default none)")
+	o.listen.define(f)
 	f.DurationVar(&o.startTimeout, "start-timeout", 10*time.Second, "give up when not connected by then; 0 keeps trying unless only you can help")
 }
 
@@ -128,6 +128,9 @@ func (o *options) validate() error {
 	}
 	if o.drain <= 0 {
 		errs = append(errs, fmt.Errorf("-drain: %v is not a time to wait", o.drain))
+	}
+	if err := o.listen.check(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/bridge/config"
+	"github.com/sluiceio/sluice/internal/smallfile"
 	"github.com/sluiceio/sluice/rule"
 	"github.com/sluiceio/sluice/rule/sparkplug"
 )
@@ -28,8 +29,9 @@ type daemon struct {
 
 	files map[string]string // what was read when the definition was last loaded, by path
 	def   *config.Definition
-	// before is the definition of the pipeline before, until that of def is ready.
-	before *config.Definition
+
+	mu   sync.Mutex
+	good *config.Definition // the last that was ready
 }
 
 // newEngine makes the engine of all rules.
@@ -42,9 +44,13 @@ func (p *program) runDefinition(ctx context.Context, args []string) error {
 	f := p.flags("run", "-config FILE [-watch 5s] [-listen 127.0.0.1:8080]")
 	path := f.String("config", "", "`file` of the definition, YAML or JSON")
 	watch := f.Duration("watch", 0, "how often to look whether the file, or one that ${file:…} names, has changed (default: load it again on SIGHUP only)")
-	listen := f.String("listen", "", "`address` for /livez, /readyz, /metrics, /stats, /trace and /console/ (default none)")
+	var to listening
+	to.define(f)
 	if err := p.parse(f, args, 0); err != nil {
 		return err
+	}
+	if err := to.check(); err != nil {
+		return usageError{err}
 	}
 	engine, err := newEngine()
 	if err != nil {
@@ -64,18 +70,18 @@ func (p *program) runDefinition(ctx context.Context, args []string) error {
 		return err
 	}
 	defer d.telemetry.close()
-	if d.status, err = serve(*listen, d.telemetry.perShard, d.log); err != nil {
+	if d.status, err = serve(to, d.telemetry.perShard, d.log); err != nil {
 		return err
 	}
 	defer d.status.close()
 	for {
 		again, err := d.pipeline(ctx)
 		switch {
-		case ctx.Err() != nil || !again && (err == nil || d.before == nil):
+		case ctx.Err() != nil || !again && (err == nil || d.lastGood() == nil || d.lastGood() == d.def):
 			return err
 		case !again:
-			d.log.Error("the definition cannot be run; going back to the one before", "error", err)
-			d.def, d.before = d.before, nil
+			d.log.Error("the definition cannot be run; going back to the last one that was ready", "error", err)
+			d.def = d.lastGood()
 		case errors.Is(err, bridge.ErrDrainTimeout):
 			// What is left is not acknowledged, so the new pipeline gets it again.
 			d.log.Warn("not everything was written before the pipeline was stopped; the new one goes on with the rest", "error", err)
@@ -108,16 +114,16 @@ func (d *daemon) warn(def *config.Definition) {
 
 // readFile reads a file and remembers what was in it.
 func (d *daemon) readFile(path string) ([]byte, error) {
-	text, err := os.ReadFile(path)
+	text, err := smallfile.Read(path)
 	d.files[path] = string(text)
 	return text, err
 }
 
-// changed tells whether the file of the definition or one of its secrets is not
+// changed reports whether the file of the definition or one of its secrets is not
 // what it was when it was loaded.
 func (d *daemon) changed() bool {
 	for path, before := range d.files {
-		if text, _ := os.ReadFile(path); string(text) != before {
+		if text, _ := smallfile.Read(path); string(text) != before {
 			return true
 		}
 	}
@@ -131,10 +137,13 @@ func (d *daemon) pipeline(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	cfg.Tracer, cfg.LogPayload = d.telemetry.tracer, d.telemetry.logPayload
+	cfg.LogPayload = d.telemetry.logPayload
 	p, err := bridge.New(cfg)
 	if err != nil {
 		return false, err
+	}
+	if d.telemetry.tracer != nil {
+		p.Trace(d.telemetry.tracer)
 	}
 	d.status.show(p, cfg.Sources)
 	ctx, stop := context.WithCancel(ctx)
@@ -142,48 +151,90 @@ func (d *daemon) pipeline(ctx context.Context) (again bool, err error) {
 	stopped := showDrain(ctx, p, d.log)
 	defer stopped()
 	var others sync.WaitGroup
-	ready := false
-	others.Go(func() { ready = d.awaitReady(ctx) })
+	others.Go(func() { d.awaitReady(ctx, d.def) })
 	others.Go(func() {
 		again = d.follow(ctx, p)
 		stop()
 	})
 	err = p.Run(ctx)
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) && !errors.Is(err, bridge.ErrDrainTimeout) {
-		err = nil // it was stopped before it had begun
-	}
 	stopped() // before stop, as a pipeline that has ended is not drained
 	stop()
 	others.Wait()
-	if ready && !again {
-		d.before = nil
-	}
 	for name, s := range p.Stats().Sinks {
-		d.log.Info("sink has stopped", "sink", name, "stored", s.Success, "failed", s.Failed,
-			"dropped", s.Dropped.Total()-s.Dropped.Stopped, "records_left", s.Dropped.Stopped) // these come again
+		d.log.Info("sink has stopped", "sink", name, "stored", s.Ended[bridge.Stored], "refused", s.Ended[bridge.Refused], "dead_lettered", s.Ended[bridge.DeadLettered],
+			"dropped", s.Ended[bridge.Dropped]+s.Ended[bridge.Expired], "records_left", s.Ended[bridge.Abandoned]) // these come again
 	}
-	return again, err
+	return again, d.withoutBuffered(err)
 }
 
-// awaitReady says when all sources are connected, and returns whether they are.
-func (d *daemon) awaitReady(ctx context.Context) bool {
+// withoutBuffered returns the errors of a run but that of records that are safe in
+// buffers on disk: the next run goes on with them.
+func (d *daemon) withoutBuffered(err error) error {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	var rest []error
+	for _, err := range all {
+		left, safe := errors.AsType[*bridge.DrainError](err)
+		if safe {
+			for name := range left.Left {
+				safe = safe && d.def.Buffered(name)
+			}
+		}
+		if !safe {
+			rest = append(rest, err)
+			continue
+		}
+		for name, n := range left.Left {
+			d.log.Info("records wait in the buffer on disk for the next start", "sink", name, "records_left", n)
+		}
+	}
+	return errors.Join(rest...)
+}
+
+// awaitReady says when all sources are connected, and notes that the definition is
+// a good one.
+func (d *daemon) awaitReady(ctx context.Context, def *config.Definition) {
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
 	for {
 		if len(d.status.unready(ctx)) == 0 && ctx.Err() == nil {
 			d.log.Info("bridge is ready", "config", d.path)
-			return true
+			d.mu.Lock()
+			d.good = def
+			d.mu.Unlock()
+			return
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return false
+			return
 		}
 	}
 }
 
+func (d *daemon) lastGood() *config.Definition {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.good
+}
+
+// reloadTimeout bounds a reload. What it waits for longest are the writes of a sink
+// that is replaced, and what a removed sink has still to write.
+const reloadTimeout = time.Minute
+
+// reload is a change of the running pipeline that is under way.
+type reload struct {
+	def     *config.Definition
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when what follows is set
+	changes config.Changes
+	err     error
+}
+
 // follow applies changes of the definition and reports whether one takes a new
-// pipeline.
+// pipeline. A change that comes while another is under way supersedes it.
 func (d *daemon) follow(ctx context.Context, p *bridge.Pipeline) (restart bool) {
 	var tick <-chan time.Time
 	if d.watch > 0 {
@@ -191,42 +242,88 @@ func (d *daemon) follow(ctx context.Context, p *bridge.Pipeline) (restart bool) 
 		defer t.Stop()
 		tick = t.C
 	}
+	current := &reload{}
 	for {
 		select {
 		case <-ctx.Done():
+			current.stop()
 			return false
+		case <-current.done:
+			if d.finish(current) {
+				return true
+			}
+			current = &reload{}
+			continue
 		case <-d.hup:
 		case <-tick:
 			if !d.changed() {
 				continue
 			}
 		}
-		if d.reload(ctx, p) {
+		if current.stop() && d.finish(current) {
 			return true
+		}
+		if current = d.begin(ctx, p); current == nil {
+			current = &reload{}
 		}
 	}
 }
 
-// reload applies the definition as it is now. One that is wrong changes nothing.
-func (d *daemon) reload(ctx context.Context, p *bridge.Pipeline) (restart bool) {
+// begin starts to apply the definition as it is now; nil if it is wrong.
+func (d *daemon) begin(ctx context.Context, p *bridge.Pipeline) *reload {
 	def, err := d.load()
 	if err != nil {
 		d.log.Error("the definition is wrong; everything stays as it was", "error", err)
-		return false
+		return nil
 	}
 	d.warn(def)
-	changes, err := def.Apply(ctx, p, d.def, d.log)
-	switch {
-	case errors.Is(err, config.ErrRestart):
-		d.log.Info("definition loaded; the pipeline is drained and started again", "changes", changes.String(), "reason", err)
-		d.before, d.def = d.def, def
-		return true
-	case err != nil:
-		d.log.Error("not all changes could be made", "changes", changes.String(), "error", err)
-	default:
-		d.log.Info("definition loaded", "changes", changes.String())
+	r := &reload{def: def, done: make(chan struct{})}
+	ctx, r.cancel = context.WithTimeout(ctx, reloadTimeout)
+	before := d.def
+	d.log.Info("definition is being applied")
+	go func() {
+		defer close(r.done)
+		r.changes, r.err = def.Apply(ctx, p, before, d.log)
+	}()
+	return r
+}
+
+// stop ends a reload that is under way and reports whether there was one.
+func (r *reload) stop() bool {
+	if r.done == nil {
+		return false
 	}
-	d.def = def
+	r.cancel()
+	<-r.done
+	return true
+}
+
+// finish takes over what a reload has done. One that was refused has changed
+// nothing, and is tried again by the next.
+func (d *daemon) finish(r *reload) (restart bool) {
+	r.cancel()
+	switch {
+	case errors.Is(r.err, config.ErrRestart):
+		d.log.Info("definition loaded; the pipeline is drained and started again", "changes", r.changes.String(), "reason", r.err)
+		d.def = r.def
+		return true
+	case errors.Is(r.err, bridge.ErrDrainTimeout): // the change has happened
+		d.log.Warn("definition loaded; a sink that it removes has not written everything", "changes", r.changes.String(), "error", r.err)
+	case errors.Is(r.err, context.Canceled):
+		d.log.Info("the definition was not applied: a newer one takes its place, or the bridge stops", "changes", r.changes.String())
+		return false
+	case r.err != nil:
+		d.log.Error("the definition cannot be applied; everything stays as it was", "changes", r.changes.String(), "error", r.err)
+		return false
+	default:
+		d.log.Info("definition loaded", "changes", r.changes.String())
+	}
+	d.mu.Lock()
+	if d.good == d.def {
+		d.good = r.def
+	}
+	d.mu.Unlock()
+	d.def = r.def
 	return false
 }
 
@@ -246,7 +343,7 @@ func showDrain(ctx context.Context, p *bridge.Pipeline, log *slog.Logger) (stop 
 		for {
 			left := 0
 			for _, s := range p.Stats().Sinks {
-				left += s.Queuing + s.Inflight
+				left += s.Queue.Waiting + s.Queue.Inflight
 			}
 			log.Info("draining", "records_left", left)
 			select {
@@ -266,7 +363,7 @@ func showDrain(ctx context.Context, p *bridge.Pipeline, log *slog.Logger) (stop 
 func (p *program) checkDefinition(ctx context.Context, args []string) error {
 	f := p.flags("check", "-config FILE [-connect]")
 	path := f.String("config", "", "`file` of the definition, YAML or JSON")
-	connect := f.Bool("connect", false, "also ask each sink whether it is reachable and would take records")
+	connect := f.Bool("connect", false, "also ask each broker and sink whether it can be reached and would take the bridge")
 	if err := p.parse(f, args, 0); err != nil {
 		return err
 	}
@@ -282,15 +379,18 @@ func (p *program) checkDefinition(ctx context.Context, args []string) error {
 	for _, w := range def.Warnings() {
 		fmt.Fprintln(p.stderr, w)
 	}
-	fmt.Fprintf(p.stdout, "%s is right; rules: %s\n", *path, strings.Join(def.Rules(), ", "))
-	if !*connect {
-		return nil
+	verdict := "is right"
+	if *connect {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		if err := def.CheckConnections(ctx, d.log); err != nil {
+			return fmt.Errorf("%s cannot be run now:\n%w", *path, err)
+		}
+		verdict += ", and all that it names can be reached"
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if err := def.CheckSinks(ctx, d.log); err != nil {
-		return err
+	if n := len(def.Warnings()); n > 0 {
+		verdict += fmt.Sprintf(" (warnings: %d)", n)
 	}
-	fmt.Fprintln(p.stdout, "all sinks can be reached and would take records; brokers were not asked")
-	return nil
+	_, err = fmt.Fprintf(p.stdout, "%s %s; rules: %s\n", *path, verdict, strings.Join(def.Rules(), ", "))
+	return err
 }

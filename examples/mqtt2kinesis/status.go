@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -31,6 +29,7 @@ type status struct {
 	stop   context.CancelFunc
 	rates  *metrics.Rates
 	log    *slog.Logger
+	to     listening
 	// perShard makes the metrics tell the sinks' shards too.
 	perShard bool
 
@@ -40,25 +39,27 @@ type status struct {
 	console *console.Console // of current; nil when nothing is served
 }
 
-// serve listens on addr, or nowhere if that is empty. With perShard the metrics
+// serve listens, if there is an address to listen on. With perShard the metrics
 // tell the sinks' shards too.
-func serve(addr string, perShard bool, log *slog.Logger) (*status, error) {
+func serve(to listening, perShard bool, log *slog.Logger) (*status, error) {
+	if err := to.check(); err != nil {
+		return nil, usageError{err}
+	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &status{stop: stop, log: log, perShard: perShard}
+	s := &status{stop: stop, log: log, to: to, perShard: perShard}
 	s.rates = metrics.NewRates(s)
-	if addr == "" {
+	if to.addr == "" {
 		return s, nil
 	}
 	handler, err := s.handler()
 	if err != nil {
 		return nil, err
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	l, server, err := to.listen(ctx, handler, log)
 	if err != nil {
-		return nil, fmt.Errorf("-listen %s: %w", addr, err)
+		return nil, err
 	}
-	s.addr = l.Addr().String()
-	s.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	s.addr, s.server = l.Addr().String(), server
 	s.ended.Go(func() { s.rates.Run(ctx) })
 	s.ended.Go(func() { _ = s.server.Serve(l) })
 	log.Info("status is served", "address", s.addr)
@@ -80,7 +81,7 @@ func (s *status) show(p *bridge.Pipeline, sources map[string]bridge.Source) {
 	var c *console.Console
 	if p != nil && s.server != nil {
 		var err error
-		if c, err = console.New(console.Config{Pipeline: p, Title: "mqtt2kinesis", Logger: s.log}); err != nil {
+		if c, err = console.New(console.Config{Pipeline: p, Title: "mqtt2kinesis", Logger: s.log, Hosts: s.to.names()}); err != nil {
 			s.log.Warn("no console", "error", err)
 		}
 	}
@@ -114,14 +115,14 @@ func (s *status) Stats() bridge.Stats {
 	return s.current.Stats()
 }
 
-// Topology tells the metrics which sinks there are.
-func (s *status) Topology() bridge.Topology {
+// Config tells the metrics which sinks there are.
+func (s *status) Config() bridge.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current == nil {
-		return bridge.Topology{}
+		return bridge.Config{}
 	}
-	return s.current.Topology()
+	return s.current.Config()
 }
 
 func (s *status) handler() (http.Handler, error) {
@@ -142,9 +143,9 @@ func (s *status) handler() (http.Handler, error) {
 	mux.HandleFunc("/console/", s.serveConsole)
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, struct {
-			Stats bridge.Stats     `json:"stats"`
+			Stats console.Counts   `json:"stats"`
 			Rates metrics.Snapshot `json:"rates"`
-		}{s.Stats(), s.rates.Snapshot()})
+		}{console.CountsOf(s.Stats()), s.rates.Snapshot()})
 	})
 	return mux, nil
 }
@@ -158,8 +159,13 @@ func (s *status) readyz(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, "ready")
 }
 
-// unready says why the bridge is not ready, by part: a source is not connected,
-// or a sink is known not to be.
+// stuckAfter is how long a record may hold back a source before that counts as a
+// fault. A window that is full for moments is one that is used.
+const stuckAfter = 15 * time.Second
+
+// unready returns why the bridge is not ready, by part: the pipeline has not begun,
+// a source is not connected or waits for a record that is not stored, or a sink is
+// known not to take records.
 func (s *status) unready(ctx context.Context) map[string]string {
 	s.mu.Lock()
 	p, sources := s.current, s.sources
@@ -168,6 +174,11 @@ func (s *status) unready(ctx context.Context) map[string]string {
 		return map[string]string{"pipeline": "not started"}
 	}
 	reasons := map[string]string{}
+	select {
+	case <-p.Ready():
+	default:
+		reasons["pipeline"] = "starting"
+	}
 	for name, source := range sources {
 		if c, ok := source.(bridge.Checker); ok {
 			if err := c.Check(ctx); err != nil && !errors.Is(err, context.Canceled) {
@@ -175,9 +186,16 @@ func (s *status) unready(ctx context.Context) map[string]string {
 			}
 		}
 	}
-	for name, sink := range p.Stats().Sinks {
+	stats, stuck := p.Stats(), false
+	for name, sink := range stats.Sinks {
 		if sink.Health.State == bridge.Disconnected {
 			reasons["sinks."+name] = sink.Health.Reason
+		}
+		stuck = stuck || !sink.Queue.Oldest.IsZero() && time.Since(sink.Queue.Oldest) > stuckAfter
+	}
+	for name, source := range stats.Sources {
+		if h := source.Health; stuck && h.State == bridge.Connected && h.Reason != "" {
+			reasons["sources."+name] = h.Reason
 		}
 	}
 	return reasons

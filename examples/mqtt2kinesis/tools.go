@@ -4,59 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
 	"text/tabwriter"
 	"time"
 
 	"github.com/sluiceio/sluice/bridge/config"
-	"github.com/sluiceio/sluice/rule"
+	"github.com/sluiceio/sluice/internal/smallfile"
 	"github.com/sluiceio/sluice/sink/kinesis"
 )
-
-// testRule is the command test.
-func (p *program) testRule(_ context.Context, args []string) error {
-	f := p.flags("test", "-sql STATEMENT [-topic t/1] [-payload '{…}'] [-template '${…}']")
-	in := rule.TestInput{Columns: map[string]any{}}
-	f.StringVar(&in.SQL, "sql", "", "the statement")
-	f.StringVar(&in.Topic, "topic", "t/a", "topic of the message")
-	f.StringVar(&in.EventTopic, "event", "", "event topic, such as $events/client/connected, when it is not a message")
-	f.StringVar(&in.Template, "template", "", "template to show for each row in place of JSON")
-	for _, column := range []string{"payload", "clientid", "username"} {
-		f.Func(column, column+" of the message (default an example)", func(text string) error {
-			in.Columns[column] = text
-			return nil
-		})
-	}
-	if err := p.parse(f, args, 0); err != nil {
-		return err
-	}
-	var err error
-	if in.Engine, err = newEngine(); err != nil {
-		return err
-	}
-	result, err := rule.Test(in)
-	if failed := (*rule.EvalError)(nil); errors.As(err, &failed) {
-		return err
-	}
-	if err != nil {
-		return usageError{err}
-	}
-	for _, w := range result.Warnings {
-		fmt.Fprintf(p.stderr, "warning: %s\n", w.Summary())
-	}
-	if result.NoMatch != rule.Matched {
-		return fmt.Errorf("no rows: %s", result.Reason)
-	}
-	rows := result.JSON
-	if in.Template != "" {
-		rows = result.Rendered
-	}
-	for _, row := range rows {
-		fmt.Fprintln(p.stdout, row)
-	}
-	return nil
-}
 
 // plan is the command plan.
 func (p *program) plan(_ context.Context, args []string) error {
@@ -68,29 +23,35 @@ func (p *program) plan(_ context.Context, args []string) error {
 	f.IntVar(&w.Keys, "keys", 10_000, "partition keys that are active at a time")
 	f.IntVar(&w.Slots, "slots", 64, "hash slots, when aggregating")
 	f.DurationVar(&w.MaxDelay, "delay", 100*time.Millisecond, "how long a message may wait for others, when aggregating")
+	region := f.String("region", "us-east-1", "region whose list prices count")
 	if err := p.parse(f, args, 0); err != nil {
 		return err
 	}
 	if w.MessagesPerSecond <= 0 || w.MessageBytes < 0 || w.KeyBytes < 0 || w.Keys < 1 {
 		return usageError{errors.New("-rate is missing, or a number makes no sense")}
 	}
-	prices := kinesis.PricesUSEast1()
+	prices, ok := kinesis.PricesOf(*region)
+	if !ok {
+		return usageError{fmt.Errorf("-region: the prices of %s are not known", *region)}
+	}
 	t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\tshards\trecords/s\tmessages/record\tmost messages/s of a key\tprovisioned $/month\ton-demand $/month\t")
-	for _, w.Aggregate = range []bool{false, true} {
-		e := kinesis.Plan(w, prices)
-		name := "plain"
-		if w.Aggregate {
-			name = "aggregated"
+	fmt.Fprintln(t, "\tshards\trecords/s\tmessages/record\tmost messages/s of a key\tprovisioned $/month\ton-demand $/month\tadvantage $/month\t")
+	for _, name := range []string{"plain", "aggregated", "lines"} {
+		w.Aggregate, w.Pack = name == "aggregated", kinesis.NoPacking
+		if name == "lines" {
+			w.Pack = kinesis.Lines
 		}
-		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.1f\t%.0f\t%.0f\t%.0f\t\n", name, e.Shards, e.EntriesPerSecond, e.MessagesPerEntry,
-			e.MaxPerKey, e.Provisioned, e.OnDemand)
+		e := kinesis.Plan(w, prices)
+		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.1f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", name, e.Shards, e.EntriesPerSecond, e.MessagesPerEntry,
+			e.MaxPerKey, e.Provisioned, e.OnDemand, e.Advantage)
 	}
 	fmt.Fprintln(t)
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(p.stdout, "Estimates with the list prices of us-east-1, without reading, retention and free tiers.")
+	_, err := fmt.Fprintf(p.stdout, "Estimates with the list prices of %s of %s, without reading, retention and free tiers.\n"+
+		"On-demand advantage: for an account without other streams, with the least that it commits to (%.0f MiB/s written and read).\n",
+		prices.Region, prices.Date, prices.AdvantageMiBPerSecond)
 	return err
 }
 
@@ -100,7 +61,7 @@ func (p *program) importEMQX(_ context.Context, args []string) error {
 	if err := p.parse(f, args, 1); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(f.Arg(0))
+	text, err := smallfile.Read(f.Arg(0))
 	if err != nil {
 		return err
 	}

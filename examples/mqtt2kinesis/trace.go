@@ -10,13 +10,15 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/console"
+	"github.com/sluiceio/sluice/bridge/trace"
 	"github.com/sluiceio/sluice/source/mqtt"
 )
 
@@ -51,7 +53,7 @@ func (p *program) trace(ctx context.Context, args []string) error {
 	}
 	defer events.Close()
 	fmt.Fprintf(p.stderr, "following messages of the bridge at %s; Ctrl-C ends it\n", *listen)
-	err = printTrace(p.stdout, events, *asJSON)
+	err = printTrace(terminal{p.stdout}, events, *asJSON)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -102,7 +104,7 @@ func printTrace(out io.Writer, events io.Reader, asJSON bool) error {
 			fmt.Fprintf(out, "%s\n", lines.Bytes())
 			continue
 		}
-		var e bridge.TraceEvent
+		var e trace.Event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return fmt.Errorf("the answer is not a trace: %w", err)
 		}
@@ -111,7 +113,7 @@ func printTrace(out io.Writer, events io.Reader, asJSON bool) error {
 	return errors.Join(errors.New("the trace has ended: the bridge was stopped, or started again by a new definition"), lines.Err())
 }
 
-func printEvent(out io.Writer, e *bridge.TraceEvent) {
+func printEvent(out io.Writer, e *trace.Event) {
 	if e.Missed > 0 {
 		fmt.Fprintf(out, "(%d left out)\n", e.Missed)
 	}
@@ -122,15 +124,15 @@ func printEvent(out io.Writer, e *bridge.TraceEvent) {
 	case e.Rule != nil:
 		printRule(out, e.Rule)
 	case e.Write != nil && e.Write.Fallback != "":
-		fmt.Fprintf(out, "record %d goes on to %s%s\n", e.Write.Record, e.Write.Fallback, because(e.Write.Error))
+		fmt.Fprintf(out, "record %d goes on to %s%s\n", e.Write.Record, line(e.Write.Fallback), because(e.Write.Error))
 	case e.Write != nil:
-		fmt.Fprintf(out, "record %d: attempt %d to write to %s, %v%s\n", e.Write.Record, e.Write.Attempt, e.Write.Sink, e.Write.Duration, because(e.Write.Error))
+		fmt.Fprintf(out, "record %d: attempt %d to write to %s, %v%s\n", e.Write.Record, e.Write.Attempt, line(e.Write.Sink), e.Write.Duration, because(e.Write.Error))
 	case e.End != nil:
 		fmt.Fprintf(out, "record %d: %v%s\n", e.End.Record, e.End.Outcome, because(e.End.Error))
-	case e.Settled != nil && e.Settled.Error != "":
-		fmt.Fprintf(out, "not acknowledged: %s\n", e.Settled.Error)
+	case e.Settled != nil && !e.Settled.Outcome.Settled():
+		fmt.Fprintf(out, "not acknowledged%s\n", because(e.Settled.Error))
 	case e.Settled != nil:
-		fmt.Fprintln(out, "done: its broker may forget it")
+		fmt.Fprintf(out, "%v: its broker may forget it\n", e.Settled.Outcome)
 	}
 }
 
@@ -138,31 +140,31 @@ func because(err string) string {
 	if err == "" {
 		return ""
 	}
-	return ": " + err
+	return ": " + line(err)
 }
 
-func printMessage(out io.Writer, m *bridge.TracedMessage) {
+func printMessage(out io.Writer, m *trace.Message) {
 	topic := m.Topic
 	if topic == "" {
 		topic = m.Event
 	}
-	fmt.Fprintf(out, "message from %s, %s, QoS %d, %d bytes: %s\n", m.Source, topic, m.QoS, m.Payload.Size, m.Payload.Text)
-	for _, line := range []struct{ name, text string }{{"client", m.ClientID}, {"user", m.Username}, {"address", m.PeerName}} {
-		if line.text != "" {
-			fmt.Fprintf(out, "    %s %s\n", line.name, line.text)
+	fmt.Fprintf(out, "message from %s, %s, QoS %d, %d bytes: %s\n", m.Source, line(topic), m.QoS, m.Payload.Size, line(m.Payload.Text))
+	for _, l := range []struct{ name, text string }{{"client", m.ClientID}, {"user", m.Username}, {"address", m.PeerName}} {
+		if l.text != "" {
+			fmt.Fprintf(out, "    %s %s\n", l.name, line(l.text))
 		}
 	}
-	fmt.Fprintf(out, "    rules %s\n", strings.Join(m.Rules, ", "))
+	fmt.Fprintf(out, "    rules %s\n", line(strings.Join(m.Rules, ", ")))
 }
 
-func printRule(out io.Writer, r *bridge.TracedRule) {
-	fmt.Fprintf(out, "rule %s, %v%s\n", r.Rule, r.Duration, because(r.Error))
+func printRule(out io.Writer, r *trace.Rule) {
+	fmt.Fprintf(out, "rule %s, %v%s\n", line(r.Rule), r.Duration, because(r.Error))
 	for _, s := range r.Steps {
-		fmt.Fprintf(out, "    %s => %s\n", strings.TrimSpace(s.Name+" "+s.Text), s.Result)
+		fmt.Fprintf(out, "    %s => %s\n", line(strings.TrimSpace(s.Name+" "+s.Text)), line(s.Result))
 	}
 	if len(r.Steps) == 0 { // it does not tell
 		for i := range r.Records {
-			fmt.Fprintf(out, "    record for %s, key %s: %s\n", r.Records[i].Sink, r.Records[i].Key.Text, r.Records[i].Data.Text)
+			fmt.Fprintf(out, "    record for %s, key %s: %s\n", line(r.Records[i].Sink), line(r.Records[i].Key.Text), line(r.Records[i].Data.Text))
 		}
 	}
 	if len(r.Records)+r.More == 0 && r.Error == "" {
@@ -170,10 +172,10 @@ func printRule(out io.Writer, r *bridge.TracedRule) {
 	}
 }
 
-// serveTrace streams a trace to who asks on this machine, because it shows what
+// serveTrace streams a trace to clients on this machine, because it shows what
 // messages hold.
 func (s *status) serveTrace(w http.ResponseWriter, r *http.Request) {
-	if !fromHere(r) {
+	if !console.FromHere(r) {
 		answer(w, http.StatusForbidden, "a trace shows payloads, so it is for this machine alone: run mqtt2kinesis trace there, in the container for example")
 		return
 	}
@@ -192,7 +194,7 @@ func (s *status) serveTrace(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	events, err := p.TraceMessages(r.Context(), filter)
+	events, err := trace.Messages(r.Context(), p, filter)
 	if err != nil {
 		answer(w, http.StatusBadRequest, err.Error())
 		return
@@ -203,13 +205,14 @@ func (s *status) serveTrace(w http.ResponseWriter, r *http.Request) {
 	_ = stream.Flush()
 	lines := json.NewEncoder(w)
 	for e := range events {
+		_ = stream.SetWriteDeadline(time.Now().Add(10 * time.Second))
 		if lines.Encode(e) != nil || stream.Flush() != nil {
 			return
 		}
 	}
 }
 
-// onlySubscribers tells whether all messages come through subscriptions.
+// onlySubscribers reports whether all messages come through subscriptions.
 func onlySubscribers(sources map[string]bridge.Source) bool {
 	for _, s := range sources {
 		if _, ok := s.(*mqtt.Source); !ok {
@@ -219,27 +222,9 @@ func onlySubscribers(sources map[string]bridge.Source) bool {
 	return true
 }
 
-// fromHere tells whether a request is from this machine, and not by way of a proxy
-// or of a page in a browser that has another name for it.
-func fromHere(r *http.Request) bool {
-	if r.Header.Get("Forwarded")+r.Header.Get("X-Forwarded-For") != "" {
-		return false
-	}
-	remote, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !remote.Addr().Unmap().IsLoopback() {
-		return false
-	}
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && addr.IsLoopback()
-}
-
 // traceFilter reads the filter from a query.
-func traceFilter(query url.Values) (bridge.TraceFilter, error) {
-	filter := bridge.TraceFilter{
+func traceFilter(query url.Values) (trace.Filter, error) {
+	filter := trace.Filter{
 		Rule: query.Get("rule"), Source: query.Get("source"), Topic: query.Get("topic"),
 		ClientID: query.Get("client"), Address: query.Get("address"),
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/bridge/tracing"
+	"github.com/sluiceio/sluice/internal/redact"
 )
 
 // telemetry is what the environment says about metrics, logs and spans.
@@ -27,6 +29,7 @@ type telemetry struct {
 	tracer     bridge.Tracer // nil when spans go nowhere
 	provider   *trace.TracerProvider
 	log        *slog.Logger
+	secrets    redact.Secrets // of the URLs that spans go to
 }
 
 // The environment's names beside OpenTelemetry's.
@@ -71,15 +74,22 @@ func newTelemetry(ctx context.Context, lookup func(string) (string, bool), log *
 	if cfg.Carry, err = carriers(get(envCarry)); err != nil {
 		return nil, err
 	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
+		text := get(name)
+		if u, err := url.Parse(text); text != "" && (err != nil || u.Host == "") {
+			return nil, usageError{fmt.Errorf("%s: not a URL", name)} // the exporter would print it
+		}
+		t.secrets = redact.Of(text).And(t.secrets...)
+	}
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the exporter of spans: %w", err)
+		return nil, fmt.Errorf("the exporter of spans: %w", redact.Error(err))
 	}
 	service := resource.NewSchemaless(attribute.String("service.name", "mqtt2kinesis"))
 	if service, err = resource.Merge(service, resource.Environment()); err != nil {
 		return nil, usageError{fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)}
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("spans are lost", "error", err) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("spans are lost", "error", t.hide(err)) }))
 	t.provider = trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithSampler(sampler), trace.WithResource(service))
 	cfg.TracerProvider = t.provider
 	if t.tracer, err = tracing.New(cfg); err != nil {
@@ -97,11 +107,14 @@ func (t *telemetry) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := t.provider.Shutdown(ctx); err != nil {
-		t.log.Warn("spans are lost", "error", err)
+		t.log.Warn("spans are lost", "error", t.hide(err))
 	}
 }
 
-// exportsSpans tells whether there is a place that spans are to go to.
+// hide returns err without what the exporter's URLs hold.
+func (t *telemetry) hide(err error) error { return t.secrets.Error(err) }
+
+// exportsSpans reports whether there is a place that spans are to go to.
 func exportsSpans(get func(string) string) (bool, error) {
 	if strings.EqualFold(get("OTEL_SDK_DISABLED"), "true") {
 		return false, nil

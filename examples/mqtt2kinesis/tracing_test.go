@@ -40,7 +40,7 @@ func TestSpansAreExported(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, tel.perShard)
 	require.Equal(t, 200, tel.logPayload)
-	tel.tracer.Trace(&bridge.Message{Source: "plant", Topic: "t"}).Settled(nil)
+	tel.tracer.Trace(&bridge.Message{Source: "plant", Topic: "t"}, nil).Settled(bridge.Stored, nil)
 	tel.close()
 	text := <-got
 	require.Contains(t, text, "/v1/traces ")

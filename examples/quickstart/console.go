@@ -28,7 +28,7 @@ func serveConsole(ctx context.Context, out io.Writer, addr string, p *bridge.Pip
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	server := &http.Server{Handler: c, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: c, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	server.RegisterOnShutdown(c.Close)
 	go func() { _ = server.Serve(ln) }() // ends by stop
 	fmt.Fprintf(out, "Console      http://%s\n\n", ln.Addr())

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/sluiceio/sluice/bridge"
@@ -104,7 +105,7 @@ func run(ctx context.Context, out io.Writer, mqttAddr, kinesisAddr, consoleAddr 
 	}
 	stats := b.pipeline.Stats()
 	fmt.Fprintf(out, "\n%d messages simulated, %d received, %d did not pass the rule, %d stored\n",
-		published, stats.Sources["devices"].Received, stats.Rules["warm"].NoResult, stats.Sinks["kinesis"].Success)
+		published, stats.Sources["devices"].Received, stats.Rules["warm"].NoResult, stats.Sinks["kinesis"].Ended[bridge.Stored])
 	return nil
 }
 
@@ -133,14 +134,15 @@ func newBridge(mqttAddr, kinesisURL string) (*parts, error) {
 		return nil, err
 	}
 	p := &parts{source: source, listening: make(chan struct{})}
+	var once sync.Once
 	p.pipeline, err = bridge.New(bridge.Config{
 		Sources: map[string]bridge.Source{"devices": source},
 		Rules:   map[string]bridge.Rule{"warm": warm},
 		Sinks:   map[string]bridge.Sink{"kinesis": sink},
 		Logger:  log,
-		Hooks: bridge.Hooks{OnState: func(e bridge.StateEvent) {
-			if e.Kind == "source" && e.Health.State == bridge.Connected {
-				close(p.listening) // an embedded broker does not get disconnected
+		Hooks: bridge.Hooks{OnHealth: func(kind, _ string, h bridge.Health) {
+			if kind == "source" && h.State == bridge.Connected {
+				once.Do(func() { close(p.listening) })
 			}
 		}},
 	})

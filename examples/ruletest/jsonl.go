@@ -188,7 +188,11 @@ func (q *request) render(d template.Dialect) answer {
 			columns["topic"] = q.Topic
 		}
 	}
-	return answer{Text: json.RawMessage(appendMarked(nil, string(t.Append(nil, rule.Vars(whole)))))}
+	text, err := t.Append(nil, rule.Vars(whole))
+	if err != nil {
+		return answer{Error: err.Error(), Phase: "runtime"}
+	}
+	return answer{Text: json.RawMessage(appendMarked(nil, string(text)))}
 }
 
 // unmarshal is json.Unmarshal that keeps numbers as they are written.

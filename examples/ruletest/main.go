@@ -3,7 +3,8 @@
 //
 //	ruletest -sql 'SELECT payload.temp * 1.8 + 32 AS f FROM "t/#"' -topic t/1 -payload '{"temp":20}'
 //
-// Columns that are not given have example values. With -explain it shows how the
+// Columns that are not given have example values; -payload-file reads a payload of
+// any bytes from a file or standard input. With -explain it shows how the
 // rule was compiled. With -jsonl it is driven by a program: see jsonl.go.
 package main
 
@@ -38,9 +39,10 @@ func run(args []string, stdin io.Reader, stdout io.Writer) error {
 	fs.StringVar(&o.Topic, "topic", "", `topic of the message (default "t/a")`)
 	fs.StringVar(&o.EventTopic, "event", "", "event topic, such as $events/client/connected, when it is not a message")
 	payload := fs.String("payload", "", "payload of the message")
+	file := fs.String("payload-file", "", "file with the payload, of any bytes; - is standard input")
 	fs.StringVar(&o.context, "context", "", "further columns, as a JSON object")
 	fs.StringVar(&o.Template, "template", "", "template to render over every row")
-	fs.StringVar(&o.engine, "engine", "bridge", "dialect of the template: bridge or republish")
+	fs.StringVar(&o.engine, "engine", "bridge", "dialect of the template: bridge, republish or json")
 	fs.BoolVar(&o.explain, "explain", false, "show how the statement was compiled")
 	fs.BoolVar(&o.jsonl, "jsonl", false, "answer JSON requests, one per line")
 	if err := fs.Parse(args); err != nil {
@@ -61,12 +63,25 @@ func run(args []string, stdin io.Reader, stdout io.Writer) error {
 			columns["payload"] = *payload
 		}
 	})
-	o.Columns = columns
 	var err error
+	if *file != "" {
+		if columns["payload"], err = readPayload(*file, stdin); err != nil {
+			return fmt.Errorf("-payload-file: %w", err)
+		}
+	}
+	o.Columns = columns
 	if o.Dialect, err = dialect(o.engine); err != nil {
 		return err
 	}
 	return try(&o, stdout)
+}
+
+// readPayload reads a file, or standard input.
+func readPayload(name string, stdin io.Reader) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(stdin)
+	}
+	return os.ReadFile(name)
 }
 
 func dialect(name string) (template.Dialect, error) {
@@ -75,8 +90,10 @@ func dialect(name string) (template.Dialect, error) {
 		return template.Bridge, nil
 	case "republish":
 		return template.Republish, nil
+	case "json":
+		return template.JSON, nil
 	default:
-		return 0, fmt.Errorf("there is no template engine %q: it is bridge or republish", name)
+		return 0, fmt.Errorf("there is no template engine %q: it is bridge, republish or json", name)
 	}
 }
 
@@ -96,6 +113,13 @@ func try(o *options, w io.Writer) error {
 	}
 	for _, warning := range result.Warnings {
 		fmt.Fprintf(w, "warning: %v\n", warning)
+	}
+	t, err := template.CompileWith(o.Template, template.Options{Dialect: o.Dialect})
+	if err != nil {
+		return err
+	}
+	for _, warning := range t.Warnings() {
+		fmt.Fprintf(w, "warning: template: %v\n", warning)
 	}
 	if result.NoMatch != rule.Matched {
 		fmt.Fprintf(w, "no rows (%s): %s\n", result.NoMatch, result.Reason)

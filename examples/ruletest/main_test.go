@@ -17,6 +17,10 @@ func TestRun(t *testing.T) {
 		{args: []string{"-sql", `SELECT payload.a + 1 AS a, topic FROM "t/#"`, "-payload", `{"a":1}`}, want: `{"a":2,"topic":"t/a"}`},
 		{args: []string{"-sql", `SELECT payload.msg AS m FROM "t/#"`}, want: `{"m":"hello"}`},
 		{args: []string{"-sql", `SELECT n FROM "t/#"`, "-context", `{"n":1.0}`, "-template", "n=${n}"}, want: `n=1.0`},
+		{args: []string{"-sql", `SELECT payload.s AS s FROM "t/#"`, "-payload", `{"s":"a\"b"}`, "-template", `{"s":"$<s>"}`, "-engine", "json"}, want: "{\"s\":\"a\\\"b\"}\n"},
+		{args: []string{"-sql", `SELECT topic FROM "t/#"`, "-template", "$<topic"}, want: `warning: template: "$<topic" is not closed`},
+		{args: []string{"-sql", `SELECT bytesize(payload) AS n, bin2hexstr(payload) AS h FROM "t/#"`, "-payload-file", "-"}, want: `{"h":"FF007B","n":3}`},
+		{args: []string{"-sql", `SELECT payload FROM "t/#"`, "-payload-file", "no such file"}, err: "-payload-file: "},
 		{args: []string{"-sql", `SELECT n FROM "u/#"`}, want: `no rows (topic): "t/a" is not matched by "u/#"`},
 		{args: []string{"-sql", `SELECT n FROM "t/#" WHERE 1 = 2`}, want: "no rows (where): 1 = 2 is false"},
 		{args: []string{"-sql", `FOREACH n FROM "t/#"`}, want: "no rows (items): n is no list but undefined"},
@@ -28,7 +32,7 @@ func TestRun(t *testing.T) {
 		{args: []string{"-engine", "x"}, err: "no template engine"},
 	} {
 		var out strings.Builder
-		err := run(c.args, nil, &out)
+		err := run(c.args, strings.NewReader("\xff\x00{"), &out)
 		if c.err != "" {
 			require.ErrorContains(t, err, c.err, c.args)
 			continue

@@ -94,29 +94,35 @@ func bitSize(_ *Ctx, args []value.Value) (value.Value, error) {
 	return value.Int(int64(n)), nil
 }
 
-func byteSize(c *Ctx, args []value.Value) (value.Value, error) {
-	v := args[0]
+func byteSize(_ *Ctx, args []value.Value) (value.Value, error) {
+	n, ok := countBytes(args[0].Tree())
+	if !ok {
+		return value.Undefined(), bad("the array holds something that is neither a byte nor a text")
+	}
+	return value.Int(n), nil
+}
+
+// countBytes returns the length of a text, or that of the bytes and texts in an
+// array at any depth.
+func countBytes(v value.Value) (sum int64, ok bool) {
 	if v.Kind() == value.KindString {
-		return value.Int(int64(len(v.AsString()))), nil
+		return int64(len(v.AsString())), true
 	}
-	var sum int64
-	for _, e := range v.Elements(c.Arena) {
-		i, isByte := e.AsInt()
-		switch {
-		case isByte && i >= 0 && i <= 255:
-			sum++
-		case e.Kind() == value.KindString || e.Kind() == value.KindList:
-			n, err := byteSize(c, []value.Value{e})
-			if err != nil {
-				return n, err
+	if v.Kind() != value.KindList {
+		return 0, false
+	}
+	for _, e := range v.Elements(nil) {
+		n := int64(1)
+		if i, isInt := e.AsInt(); !isInt {
+			if n, ok = countBytes(e); !ok {
+				return 0, false
 			}
-			i, _ = n.AsInt()
-			sum += i
-		default:
-			return value.Undefined(), bad("the array holds something that is neither a byte nor a text")
+		} else if i < 0 || i > 255 {
+			return 0, false
 		}
+		sum += n
 	}
-	return value.Int(sum), nil
+	return sum, true
 }
 
 func subbits(c *Ctx, args []value.Value) (value.Value, error) {
@@ -147,6 +153,9 @@ func subbits(c *Ctx, args []value.Value) (value.Value, error) {
 	b := copyBits(c.Arena.Buffer(rest/8+1), s, start-1, length)
 	switch kind {
 	case "integer":
+		if length > value.MaxBits {
+			return value.Undefined(), value.ErrTooBig
+		}
 		return bitsInteger(b, length, sign == "signed", endian == "little"), nil
 	case "float":
 		f, ok := bitsFloat(b, length, endian == "little")

@@ -8,14 +8,22 @@ import (
 // cache keeps what was compiled from texts. It holds at most about twice its size:
 // when the young generation is full it becomes the old one, and what was not used
 // since goes. It is safe for concurrent use; a hit allocates nothing.
-type cache[T any] struct {
+type cache[T weighty] struct {
 	size int
 
 	mu         sync.RWMutex
 	young, old map[string]compiled[T]
+	weight     int // of the young ones
 }
 
-type compiled[T any] struct {
+// weighty is something that knows about how many bytes it takes.
+type weighty interface{ weight() int }
+
+// maxWeight is how many bytes a generation may have, since the texts may come from
+// devices.
+const maxWeight = 16 << 20
+
+type compiled[T weighty] struct {
 	v   T
 	err error // mistakes are kept too
 }
@@ -34,9 +42,17 @@ func (c *cache[T]) get(text string, compile func(string) (T, error)) (T, error) 
 		text = strings.Clone(text) // it may borrow from a message
 		e.v, e.err = compile(text)
 	}
-	if len(c.young) >= c.size || c.young == nil {
-		c.old, c.young = c.young, make(map[string]compiled[T])
+	weight := 2 * len(text)
+	if e.err == nil {
+		weight += e.v.weight()
 	}
+	if weight > maxWeight/4 {
+		return e.v, e.err
+	}
+	if len(c.young) >= c.size || c.weight+weight > maxWeight || c.young == nil {
+		c.old, c.young, c.weight = c.young, make(map[string]compiled[T]), 0
+	}
+	c.weight += weight
 	c.young[strings.Clone(text)] = e
 	return e.v, e.err
 }

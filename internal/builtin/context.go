@@ -3,6 +3,7 @@ package builtin
 import (
 	"strings"
 
+	"github.com/sluiceio/sluice/internal/topic"
 	"github.com/sluiceio/sluice/internal/value"
 )
 
@@ -39,6 +40,18 @@ func eventFunctions() []Function {
 				return c.flags().Member(c.Arena, args[0].AsString()), nil
 			},
 		},
+		Function{
+			Name: "contains_topic", Args: params("filters", List, "topic", String, "qos", Int), Min: 2, Pure: true,
+			Call:     containsTopic(func(filter, name string) bool { return filter == name }),
+			Doc:      "Whether an array of topic filters, texts or maps with topic and qos, has a topic, with a quality of service if one is given.",
+			Examples: []Example{{Expr: "contains_topic(['t/1', 't/2'], 't/2')", Result: "true"}, {Expr: `contains_topic(json_decode('[{"topic":"t/1","qos":1}]'), 't/1', 0)`, Result: "false"}},
+		},
+		Function{
+			Name: "contains_topic_match", Args: params("filters", List, "topic", String, "qos", Int), Min: 2, Pure: true,
+			Call:     containsTopic(func(filter, name string) bool { return topic.Match(filter, name) || topic.Match(name, filter) }),
+			Doc:      "Like contains_topic, for topics that match a filter of the array or, where the text given is a filter, are matched by it.",
+			Examples: []Example{{Expr: "contains_topic_match(['t/#'], 't/1/x')", Result: "true"}, {Expr: "contains_topic_match(['t/1', 'u'], 't/+')", Result: "true"}},
+		},
 	)
 }
 
@@ -55,6 +68,25 @@ func (c *Ctx) flags() value.Value {
 		return v
 	}
 	return value.Map(nil)
+}
+
+// containsTopic looks for an entry of a list of subscriptions.
+func containsTopic(same func(filter, name string) bool) Func {
+	return func(c *Ctx, args []value.Value) (value.Value, error) {
+		for _, e := range args[0].Elements(c.Arena) {
+			filter, qos := e, value.Undefined()
+			if e.Kind() == value.KindMap {
+				filter, qos = e.Member(c.Arena, "topic"), e.Member(c.Arena, "qos")
+			}
+			if filter.Kind() != value.KindString || !same(filter.AsString(), args[1].AsString()) {
+				continue
+			}
+			if len(args) < 3 || value.Equal(qos, args[2]) {
+				return value.Bool(true), nil
+			}
+		}
+		return value.Bool(false), nil
+	}
 }
 
 func topicLevel(c *Ctx, args []value.Value) (value.Value, error) {
@@ -86,7 +118,9 @@ func payload(c *Ctx, args []value.Value) (value.Value, error) {
 		}
 	}
 	for step := range strings.SplitSeq(args[0].AsString(), ".") {
-		v = v.Parse(c.Arena).Member(c.Arena, step)
+		if v = v.Parse(c.Arena).Member(c.Arena, step); v.IsUndefined() || c.Arena.Err() != nil {
+			break
+		}
 	}
 	return v, nil
 }

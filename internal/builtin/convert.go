@@ -34,7 +34,7 @@ func convertFunctions() []Function {
 		{
 			Name: "float", Args: params("x", Number|String, "decimals", Int), Min: 1, Pure: true, Call: toFloat,
 			Doc:      "x as a float, rounded to 1 to 253 decimals when that is given. A text must be a float with a point or an integer.",
-			Examples: []Example{{Expr: "float('3.14e4')", Result: "31400.0"}, {Expr: "float('3.1415926', 3)", Result: "3.142"}},
+			Examples: []Example{{Expr: "float('3.14e4')", Result: "3.14e4"}, {Expr: "float('3.1415926', 3)", Result: "3.142"}},
 		},
 		{
 			Name: "float2str", Args: params("f", Float, "decimals", Int), Min: 2, Pure: true, Call: floatToText,

@@ -1,8 +1,10 @@
 package builtin
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -37,13 +39,18 @@ type Config struct {
 	// environment variable EMQXVAR_<name>.
 	Getenv func(name string) string
 	// JQTimeout is how long a jq program may run when the call does not say,
-	// default 10 s.
+	// default as long as the arena allows.
 	JQTimeout time.Duration
+	// JQUnbounded lets jq programs make and take what they like.
+	JQUnbounded bool
 	// Location is the local time zone, default time.Local.
 	Location *time.Location
 	// MaxEntries is how many entries kv_store_put may keep, and how many
 	// proc_dict_put keeps before it forgets the oldest, default 100,000.
 	MaxEntries int
+	// MaxBytes is how many bytes of keys and values kv_store_put may keep, and
+	// about how many proc_dict_put keeps, default 64 MiB each.
+	MaxBytes int
 	// MaxList is how many elements a list that a function makes may have, default
 	// 1,000,000.
 	MaxList int
@@ -62,9 +69,10 @@ type Env struct {
 	cfg      Config
 	regexes  cache[*regex]
 	programs cache[*program]
-	store    store
-	environ  store
-	clients  dict
+	// The tables are shared with the Envs that With returns.
+	store   *store
+	environ *store
+	clients *dict
 	// deflaters are idle *flate.Writer, which are costly to make.
 	deflaters sync.Pool
 }
@@ -72,8 +80,8 @@ type Env struct {
 // NewEnv returns an Env with the configuration's limits.
 func NewEnv(cfg Config) *Env {
 	setDefault(&cfg.CacheSize, 256)
-	setDefault(&cfg.JQTimeout, 10*time.Second)
 	setDefault(&cfg.MaxEntries, 100_000)
+	setDefault(&cfg.MaxBytes, 64<<20)
 	setDefault(&cfg.MaxList, 1_000_000)
 	setDefault(&cfg.RegexTimeout, 100*time.Millisecond)
 	if cfg.Getenv == nil {
@@ -92,11 +100,30 @@ func NewEnv(cfg Config) *Env {
 		cfg:      cfg,
 		regexes:  cache[*regex]{size: cfg.CacheSize},
 		programs: cache[*program]{size: cfg.CacheSize},
-		store:    store{limit: cfg.MaxEntries},
-		environ:  store{limit: cfg.MaxEntries},
-		clients:  dict{limit: cfg.MaxEntries},
+		store:    new(store),
+		environ:  new(store),
+		clients:  new(dict),
 	}
 }
+
+// With returns an Env with other limits, and otherwise the configuration of e, that
+// has its tables.
+func (e *Env) With(limits Config) *Env {
+	cfg := e.cfg
+	cfg.JQTimeout, cfg.JQUnbounded, cfg.RegexTimeout = limits.JQTimeout, limits.JQUnbounded, limits.RegexTimeout
+	cfg.MaxBytes, cfg.MaxEntries, cfg.MaxList = limits.MaxBytes, limits.MaxEntries, limits.MaxList
+	c := NewEnv(cfg)
+	c.store, c.environ, c.clients = e.store, e.environ, e.clients
+	return c
+}
+
+// bounds are the limits of a table.
+type bounds struct {
+	entries int
+	bytes   int // of keys and values, about
+}
+
+func (e *Env) bounds() bounds { return bounds{e.cfg.MaxEntries, e.cfg.MaxBytes} }
 
 func setDefault[T int | time.Duration](p *T, v T) {
 	if *p <= 0 {
@@ -121,20 +148,22 @@ func (c *Ctx) keep(b []byte) (value.Value, error) { return value.String(c.Arena.
 // room checks that a function may make a list of n elements.
 func (c *Ctx) room(n int) error {
 	if n > c.Env.cfg.MaxList {
-		return bad("the list would have %d elements, more than the limit of %d", n, c.Env.cfg.MaxList)
+		return &value.BudgetError{Budget: "list", Msg: fmt.Sprintf("%d elements", n), Size: strconv.Itoa(c.Env.cfg.MaxList)}
 	}
 	return c.Arena.Room(24 * n)
 }
 
 // intArg returns an integer argument as an int, limited to what an int can hold.
 func intArg(v value.Value) int {
-	if i, ok := v.AsInt(); ok {
+	i, ok := v.AsInt()
+	switch {
+	case ok && i >= int64(minInt) && i <= int64(maxInt):
 		return int(i)
-	}
-	if v.AsBig().Sign() < 0 {
+	case ok && i < 0, !ok && v.AsBig().Sign() < 0:
 		return minInt
+	default:
+		return maxInt
 	}
-	return maxInt
 }
 
 const (

@@ -41,15 +41,15 @@ func formatDate(c *Ctx, args []value.Value) (value.Value, error) {
 	if err != nil {
 		return value.Undefined(), err
 	}
-	offset, err := c.offset(args[1])
-	if err != nil {
-		return value.Undefined(), err
-	}
 	ts := u.now(c)
 	if len(args) > 3 {
 		ts = args[3]
 	}
 	t, err := u.time(ts)
+	if err != nil {
+		return value.Undefined(), err
+	}
+	offset, err := c.offset(args[1], t.Unix())
 	if err != nil {
 		return value.Undefined(), err
 	}
@@ -116,12 +116,6 @@ func dateToUnix(c *Ctx, args []value.Value) (value.Value, error) {
 	if err != nil {
 		return value.Undefined(), err
 	}
-	var offset int64
-	if len(args) == 4 {
-		if offset, err = c.offset(args[1]); err != nil {
-			return value.Undefined(), err
-		}
-	}
 	format, s := args[len(args)-2], args[len(args)-1]
 	if format.Kind() != value.KindString || s.Kind() != value.KindString {
 		return value.Undefined(), bad("format and text must be strings")
@@ -130,7 +124,19 @@ func dateToUnix(c *Ctx, args []value.Value) (value.Value, error) {
 	if err != nil {
 		return value.Undefined(), err
 	}
-	return u.since(d.seconds()-offset, d.nanos()), nil
+	sec := d.seconds()
+	if len(args) == 4 {
+		// What the text says is the time on the wall, from which the zone's offset
+		// follows, but for the hour that a clock that is put back shows twice.
+		at := time.Unix(sec, 0).UTC()
+		at = time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, c.Env.cfg.Location)
+		offset, err := c.offset(args[1], at.Unix())
+		if err != nil {
+			return value.Undefined(), err
+		}
+		sec -= offset
+	}
+	return u.since(sec, d.nanos()), nil
 }
 
 // date is what a text says of a moment; -1 stands for what it does not say.

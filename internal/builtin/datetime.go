@@ -46,8 +46,13 @@ func timeFunctions() []Function {
 		},
 		{
 			Name: "timezone_to_offset_seconds", Args: params("zone", String|Int|Undefined), Min: 1, Call: zoneToSeconds,
-			Doc:      "The seconds that a zone is ahead of UTC: 'Z', 'local', '+hh:mm', '+hh:mm:ss' or '+hhmm'. A number is itself, undefined is 0.",
+			Doc:      "The seconds that a zone is ahead of UTC: 'Z', 'local' (now; format_date and date_to_unix_ts take what it is, or was, at their time), '+hh:mm', '+hh:mm:ss' or '+hhmm'. A number is itself, undefined is 0.",
 			Examples: []Example{{Expr: "timezone_to_offset_seconds('-0530')", Result: "-19800"}, {Expr: "timezone_to_offset_seconds('+02')", Error: true}},
+		},
+		{
+			Name: "mongo_date", Args: params("ts", Int, "unit", String), Call: mongoDate,
+			Doc:      "A time since 1970, in milliseconds or the unit given, now by default, as text for MongoDB: what EMQX's tester shows, where its MongoDB action gets a date.",
+			Examples: []Example{{Expr: "mongo_date(1708671600123)", Result: `"ISODate(2024-02-23T07:00:00.123Z)"`}},
 		},
 		{
 			Name: "timezone_to_second", Args: params("zone", String|Int|Undefined), Min: 1, Call: zoneToSeconds,
@@ -167,18 +172,33 @@ func rfc3339ToUnix(_ *Ctx, args []value.Value) (value.Value, error) {
 	}
 	t, err := time.Parse(time.RFC3339Nano, string(s))
 	if err != nil {
-		return value.Undefined(), bad("%q is no RFC 3339 time", args[0].AsString())
+		return value.Undefined(), bad("%q is no RFC 3339 time", clip(args[0].AsString()))
 	}
 	return u.since(t.Unix(), int64(t.Nanosecond())), nil
 }
 
+func mongoDate(c *Ctx, args []value.Value) (value.Value, error) {
+	u, t := unit{1e3, 3}, c.Env.cfg.Now().UTC()
+	var err error
+	if len(args) > 1 {
+		u, err = unitArg(args, 1)
+	}
+	if len(args) > 0 && err == nil {
+		t, err = u.time(args[0])
+	}
+	if err != nil {
+		return value.Undefined(), err
+	}
+	return c.keep(t.AppendFormat(c.Arena.Buffer(40), "ISODate(2006-01-02T15:04:05.000Z)"))
+}
+
 func zoneToSeconds(c *Ctx, args []value.Value) (value.Value, error) {
-	n, err := c.offset(args[0])
+	n, err := c.offset(args[0], c.Env.cfg.Now().Unix())
 	return value.Int(n), err
 }
 
-// offset returns the seconds that a zone is ahead of UTC.
-func (c *Ctx) offset(zone value.Value) (int64, error) {
+// offset returns the seconds that a zone is ahead of UTC at a time since 1970.
+func (c *Ctx) offset(zone value.Value, at int64) (int64, error) {
 	switch zone.Kind() {
 	case value.KindUndefined:
 		return 0, nil
@@ -193,7 +213,7 @@ func (c *Ctx) offset(zone value.Value) (int64, error) {
 	case "Z", "z":
 		return 0, nil
 	case "local":
-		_, n := c.Env.cfg.Now().In(c.Env.cfg.Location).Zone()
+		_, n := time.Unix(at, 0).In(c.Env.cfg.Location).Zone()
 		return int64(n), nil
 	default:
 		return parseOffset(s)
@@ -202,7 +222,7 @@ func (c *Ctx) offset(zone value.Value) (int64, error) {
 
 // parseOffset reads ±hh:mm, ±hh:mm:ss, ±hhmm and ±hhmmss.
 func parseOffset(s string) (int64, error) {
-	wrong := func() (int64, error) { return 0, bad("%q is no time zone offset", s) }
+	wrong := func() (int64, error) { return 0, bad("%q is no time zone offset", clip(s)) }
 	if s == "" || s[0] != '+' && s[0] != '-' {
 		return wrong()
 	}

@@ -132,7 +132,7 @@ func hexToBin(c *Ctx, args []value.Value) (value.Value, error) {
 	if len(args) > 1 {
 		rest, ok := strings.CutPrefix(s, args[1].AsString())
 		if !ok {
-			return value.Undefined(), bad("the text does not begin with %q", args[1].AsString())
+			return value.Undefined(), bad("the text does not begin with %q", clip(args[1].AsString()))
 		}
 		s = rest
 	}
@@ -155,5 +155,5 @@ func hexToBin(c *Ctx, args []value.Value) (value.Value, error) {
 }
 
 func jsonEncode(c *Ctx, args []value.Value) (value.Value, error) {
-	return c.keep(value.AppendJSON(c.Arena.Buffer(64), args[0]))
+	return c.keep(c.Arena.AppendJSON(c.Arena.Buffer(64), args[0]))
 }

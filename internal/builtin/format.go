@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -72,6 +73,35 @@ func (c *Ctx) sprintf(format string, args []value.Value) (value.Value, error) {
 	return c.keep(append(f.out, format...))
 }
 
+// formatArgs returns how many arguments a format wants.
+func (c *Ctx) formatArgs(format string) (n int, err error) {
+	widths := slices.Repeat([]value.Value{value.Int(1)}, strings.Count(format, "*"))
+	f := formatter{c: c, args: widths}
+	for {
+		i := strings.IndexByte(format, '~')
+		if i < 0 {
+			return n + len(widths) - len(f.args), nil
+		}
+		var d directive
+		if d, format, err = f.directive(format[i+1:]); err != nil {
+			return 0, err
+		}
+		switch d.control {
+		case '~', 'n':
+		case 'i', 's', 'p', 'w', 'c', 'b', 'B', '#', '+', 'f', 'e', 'g':
+			n++
+		case 'x', 'X':
+			n += 2
+		default:
+			return 0, unknownControl(d.control)
+		}
+	}
+}
+
+func unknownControl(control byte) error {
+	return bad("unknown control sequence ~%c in the format; ~s is text, ~p any value, ~b an integer and ~.2f a float", control)
+}
+
 // next returns the next argument.
 func (f *formatter) next() (value.Value, error) {
 	if len(f.args) == 0 {
@@ -129,7 +159,10 @@ func (f *formatter) directive(s string) (d directive, rest string, err error) {
 	if s == "" {
 		return d, s, bad("the format ends within a control sequence")
 	}
-	if err := f.c.Arena.Room(max(d.width, -d.width, d.precision, 0)); err != nil {
+	if d.width = max(d.width, minInt+1); max(d.width, -d.width, d.precision) > maxInt/utf8.UTFMax {
+		return d, s, value.ErrLimit
+	}
+	if err := f.c.Arena.Room(utf8.UTFMax * max(d.width, -d.width, d.precision, 0)); err != nil {
 		return d, s, err
 	}
 	d.control = s[0]
@@ -156,7 +189,7 @@ func (f *formatter) write(d directive) error {
 	case 's':
 		return f.text(d, v)
 	case 'p', 'w':
-		f.field(d, string(appendTerm(nil, v, d.control == 'p')), '*')
+		f.field(d, string(appendTerm(nil, v.Tree(), d.control == 'p')), '*')
 		return nil
 	case 'c':
 		return f.char(d, v)
@@ -171,7 +204,7 @@ func (f *formatter) write(d directive) error {
 	case 'f', 'e', 'g':
 		return f.float(d, v)
 	}
-	return bad("unknown control sequence ~%c in the format", d.control)
+	return unknownControl(d.control)
 }
 
 // field writes s into the directive's width: filled up, or, when it is too long,
@@ -215,7 +248,7 @@ func cutRunes(s string, n int) string {
 }
 
 func (f *formatter) text(d directive, v value.Value) error {
-	flat, ok := appendFlat(nil, v, true)
+	flat, ok := appendFlat(nil, v.Tree(), true)
 	if !ok {
 		return bad("~s wants a text, not %s", v.Kind())
 	}

@@ -37,6 +37,8 @@ type Function struct {
 	Examples []Example
 	// Call is the code.
 	Call Func
+
+	checks []check // of constant arguments
 }
 
 // Param is a parameter of a function.
@@ -167,6 +169,7 @@ func (f *Function) Invoke(c *Ctx, args []value.Value) (value.Value, error) {
 		if !f.Param(i).Type.Takes(args[i].Kind()) {
 			return value.Undefined(), &TypeError{f, i, args[i].Kind()}
 		}
+		c.Arena.Work(args[i].Extent())
 	}
 	v, err := f.Call(c, args)
 	if err == nil {
@@ -217,6 +220,14 @@ func (e *TypeError) Error() string {
 // ErrArgument says that an argument has the right type but not a value that the
 // function can take.
 var ErrArgument = errors.New("bad argument")
+
+// clip shortens a text of unknown length for an error.
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:37] + "..."
+	}
+	return s
+}
 
 // bad returns an error that wraps ErrArgument.
 func bad(format string, args ...any) error {

@@ -51,7 +51,7 @@ func (c *Ctx) digest(algorithm, s string) (value.Value, error) {
 	var sum [64]byte
 	b := appendSum(sum[:0], algorithm, bytesOf(s))
 	if len(b) == 0 {
-		return value.Undefined(), bad("unknown algorithm %q", algorithm)
+		return value.Undefined(), bad("unknown algorithm %q", clip(algorithm))
 	}
 	return c.keep(hex.AppendEncode(c.Arena.Buffer(2*len(b)), b))
 }

@@ -23,12 +23,12 @@ func mapFunctions() []Function {
 			Examples: []Example{{Expr: `map_put('a.c', 2, json_decode('{"a":{"b":1}}'))`, Result: `{"a":{"b":1,"c":2}}`}},
 		},
 		{
-			Name: "mget", Args: params("key", Text|List, "map", Object|List, "default", Any), Min: 2, Pure: true, Call: mget,
-			Doc:      "The value of a key, which is no path with dots, in a map or the text of a JSON object; the default or undefined when there is none. An array of keys leads deeper; EMQX's documentation has that, its rule engine not.",
+			Name: "mget", Args: params("key", Text|Number|List, "map", Object|List, "default", Any), Min: 2, Pure: true, Call: mget,
+			Doc:      "The value of a key, which is no path with dots, in a map or the text of a JSON object; the default or undefined when there is none. A number is never one. An array of keys leads deeper; EMQX's documentation has that, its rule engine not.",
 			Examples: []Example{{Expr: `mget('a.b', '{"a.b":1}')`, Result: "1"}, {Expr: `mget(['a', 'b'], '{"a":{"b":1}}')`, Result: "1"}},
 		},
 		{
-			Name: "mput", Args: params("key", Text|List, "value", Any, "map", Object|List), Min: 3, Pure: true, Call: mput,
+			Name: "mput", Args: params("key", Text|Number|List, "value", Any, "map", Object|List), Min: 3, Pure: true, Call: mput,
 			Doc:      "The map, or the JSON object that a text holds, with the value of a key, which is no path with dots, set. An array of keys leads deeper.",
 			Examples: []Example{{Expr: `mput('a', 2, '{"a":1}')`, Result: `{"a":2}`}},
 		},
@@ -66,6 +66,9 @@ func mapGet(c *Ctx, args []value.Value) (value.Value, error) {
 			}
 			break
 		}
+		if c.Arena.Err() != nil {
+			break
+		}
 	}
 	return v, nil
 }
@@ -75,6 +78,9 @@ func mapPut(c *Ctx, args []value.Value) (value.Value, error) {
 	if strings.Count(path, ".") >= value.MaxDepth {
 		return value.Undefined(), value.ErrDepth
 	}
+	if err := c.Arena.Charge(args[1]); err != nil {
+		return value.Undefined(), err
+	}
 	return c.putPath(args[2], path, args[1]), nil
 }
 
@@ -82,6 +88,9 @@ func mapPut(c *Ctx, args []value.Value) (value.Value, error) {
 // the way to a deeper key, but only maps keep their other members.
 func (c *Ctx) putPath(base value.Value, path string, v value.Value) value.Value {
 	key, rest, deeper := strings.Cut(path, ".")
+	if c.Arena.Err() != nil {
+		return v // which nobody will see
+	}
 	if deeper {
 		v = c.putPath(base.Parse(c.Arena).Member(c.Arena, key), rest, v)
 	}
@@ -104,9 +113,14 @@ func mget(c *Ctx, args []value.Value) (value.Value, error) {
 	v := m
 	if args[0].Kind() == value.KindList {
 		for _, key := range args[0].Elements(c.Arena) {
-			v = v.Parse(c.Arena).Member(c.Arena, key.Text(c.Arena))
+			if v = v.Parse(c.Arena).Member(c.Arena, key.Text(c.Arena)); v.IsUndefined() {
+				break
+			}
+			if err := c.Arena.Err(); err != nil {
+				return v, err
+			}
 		}
-	} else {
+	} else if v = value.Undefined(); !args[0].IsNumber() {
 		v = m.Member(c.Arena, text(args[0]))
 	}
 	if v.IsUndefined() && len(args) > 2 {
@@ -120,18 +134,21 @@ func mput(c *Ctx, args []value.Value) (value.Value, error) {
 	if err != nil {
 		return m, err
 	}
+	if err := c.Arena.Charge(args[1]); err != nil {
+		return m, err
+	}
 	if args[0].Kind() == value.KindList {
 		if args[0].Len() > value.MaxDepth {
 			return value.Undefined(), value.ErrDepth
 		}
 		return c.putKeys(m, args[0].Elements(c.Arena), args[1]), nil
 	}
-	return c.Arena.Put(m, text(args[0]), args[1]), nil
+	return c.Arena.Put(m, args[0].Text(c.Arena), args[1]), nil
 }
 
 // putKeys returns base with v put where the keys lead; no keys lead to base itself.
 func (c *Ctx) putKeys(base value.Value, keys []value.Value, v value.Value) value.Value {
-	if len(keys) == 0 {
+	if len(keys) == 0 || c.Arena.Err() != nil {
 		return v
 	}
 	key := keys[0].Text(c.Arena)

@@ -1,13 +1,18 @@
 package builtin
 
 import (
+	"context"
+	"errors"
 	"regexp"
 	"regexp/syntax"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dlclark/regexp2"
 
+	"github.com/sluiceio/sluice/internal/repattern"
 	"github.com/sluiceio/sluice/internal/value"
 )
 
@@ -43,14 +48,21 @@ type regex struct {
 	// nullable: the pattern can match nothing, and PCRE replaces an empty match
 	// behind another match, unlike RE2.
 	nullable bool
+	// size is about how many instructions RE2 may take for each byte of a text.
+	size int
 }
 
 func compileRegex(pattern string, timeout time.Duration) (*regex, error) {
 	r := &regex{}
-	var err error
-	r.fast, err = regexp.Compile(pattern)
-	if err == nil {
-		tree, _ := syntax.Parse(pattern, syntax.Perl)
+	tree, err := repattern.Parse(pattern)
+	switch {
+	case errors.Is(err, repattern.ErrTooLarge):
+		return nil, err
+	case err == nil:
+		if r.fast, err = regexp.Compile(pattern); err != nil {
+			return nil, err
+		}
+		r.size = repattern.Size(tree)
 		r.nullable, r.dollar = inspect(tree)
 		if !r.nullable && !r.dollar {
 			return r, nil
@@ -91,20 +103,63 @@ func inspect(re *syntax.Regexp) (nullable, dollar bool) {
 
 // regex returns the compiled pattern.
 func (c *Ctx) regex(pattern string) (*regex, error) {
-	return c.Env.regexes.get(pattern, c.Env.compileRegex)
+	r, err := c.Env.regexes.get(pattern, c.Env.compileRegex)
+	if err != nil && len(err.Error()) > maxFault {
+		err = bad("the pattern cannot be read: %s…", err.Error()[:maxFault])
+	}
+	return r, err
 }
+
+// maxFault is how much is shown of what is wrong with a pattern, which may come from
+// a device.
+const maxFault = 200
 
 func (e *Env) compileRegex(pattern string) (*regex, error) {
 	return compileRegex(pattern, e.cfg.RegexTimeout)
 }
 
+// weight is about how many bytes a compiled pattern takes.
+func (r *regex) weight() int { return 2000 + 100*r.size }
+
+// slowCost is how many bytes the backtracking engine may take for each of a text:
+// it works on code points and remembers where it can go back to.
+const slowCost = 16
+
+// maxRegexWork is how many steps of RE2 a call may take, about half a second.
+const maxRegexWork = 100_000_000
+
 // engine returns the engine to use for a text, RE2's or else the other one.
-func (r *regex) engine(s string, replacing bool) (*regexp.Regexp, *regexp2.Regexp) {
+func (r *regex) engine(a *value.Arena, s string, replacing bool) (*regexp.Regexp, *regexp2.Regexp, error) {
 	needed := r.fast == nil || r.dollar && strings.HasSuffix(s, "\n") || r.nullable && replacing
 	if needed && r.slow != nil {
-		return nil, r.slow
+		return nil, r.slow, a.Room(slowCost * len(s))
 	}
-	return r.fast, nil
+	if r.size*len(s) > maxRegexWork {
+		return nil, nil, &value.BudgetError{Budget: "regex", Msg: "the text is too long for the pattern", Size: strconv.Itoa(maxRegexWork) + " steps"}
+	}
+	return r.fast, nil, nil
+}
+
+// slowly calls f, which uses the backtracking engine, and counts the time that it
+// takes. Errors of that engine show the whole text, so they are replaced.
+func (c *Ctx) slowly(f func(deadline time.Time) error) error {
+	if err := c.Arena.Check(); err != nil {
+		return err
+	}
+	limit := c.Env.cfg.RegexTimeout
+	deadline := time.Now().Add(limit)
+	if all := c.Arena.Deadline(); all.Before(deadline) {
+		deadline = all
+	}
+	err := f(deadline)
+	late := c.Arena.Check()
+	switch {
+	case err == nil:
+		return late
+	case errors.Is(err, value.ErrBudget):
+		return err
+	}
+	return &value.BudgetError{Budget: "regex", Msg: "the regular expression takes too long", Size: limit.String()}
 }
 
 func regexMatch(c *Ctx, args []value.Value) (value.Value, error) {
@@ -113,11 +168,18 @@ func regexMatch(c *Ctx, args []value.Value) (value.Value, error) {
 	if err != nil {
 		return value.Undefined(), err
 	}
-	fast, slow := r.engine(s, false)
+	fast, slow, err := r.engine(c.Arena, s, false)
+	if err != nil {
+		return value.Undefined(), err
+	}
 	if fast != nil {
 		return value.Bool(fast.MatchString(s)), nil
 	}
-	ok, err := slow.MatchString(s)
+	var ok bool
+	err = c.slowly(func(time.Time) (err error) {
+		ok, err = slow.MatchString(s)
+		return err
+	})
 	return value.Bool(ok), err
 }
 
@@ -127,30 +189,30 @@ func regexReplace(c *Ctx, args []value.Value) (value.Value, error) {
 	if err != nil {
 		return value.Undefined(), err
 	}
-	fast, slow := r.engine(s, true)
-	if fast == nil {
-		out, err := slow.ReplaceFunc(s, func(m regexp2.Match) string {
-			return string(expand(nil, by, func(n int) string {
-				if g := m.GroupByNumber(n); g != nil {
-					return g.String()
-				}
-				return ""
-			}))
-		}, -1, -1)
-		return value.String(out), err
-	}
-	if !fast.MatchString(s) {
+	fast, slow, err := r.engine(c.Arena, s, true)
+	switch {
+	case err != nil:
+		return value.Undefined(), err
+	case fast == nil:
+		return c.replaceSlowly(slow, s, by)
+	case !fast.MatchString(s):
 		return value.String(s), nil
 	}
 	b, last := c.Arena.Buffer(len(s)+len(by)), 0
-	for _, m := range fast.FindAllStringSubmatchIndex(s, -1) {
+	// The engine finds all matches at once; each takes 40 bytes at least.
+	matchCost := 40 + 16*fast.NumSubexp()
+	found := fast.FindAllStringSubmatchIndex(s, c.Arena.Left()/matchCost+1)
+	if err := c.Arena.Room(len(found) * matchCost); err != nil {
+		return value.Undefined(), err
+	}
+	for _, m := range found {
 		b = append(b, s[last:m[0]]...)
 		b = expand(b, by, func(n int) string {
 			if 2*n+1 < len(m) && m[2*n] >= 0 {
 				return s[m[2*n]:m[2*n+1]]
 			}
 			return ""
-		})
+		}, c.Arena.Left())
 		last = m[1]
 		if err := c.Arena.Room(len(b)); err != nil {
 			return value.Undefined(), err
@@ -159,9 +221,60 @@ func regexReplace(c *Ctx, args []value.Value) (value.Value, error) {
 	return c.keep(append(b, s[last:]...))
 }
 
-// expand appends a replacement text with its references to groups resolved.
-func expand(dst []byte, by string, group func(n int) string) []byte {
-	for i := 0; i < len(by); i++ {
+// replaceSlowly is regexReplace with the backtracking engine.
+func (c *Ctx) replaceSlowly(re *regexp2.Regexp, s, by string) (v value.Value, err error) {
+	err = c.slowly(func(deadline time.Time) error {
+		m, err := re.FindStringMatch(s)
+		if err != nil {
+			return err
+		}
+		if m == nil {
+			v = value.String(s)
+			return nil
+		}
+		b := c.Arena.Buffer(len(s) + len(by))
+		rest, at := s, 0 // at counts characters, which is what the engine does
+		for m != nil {
+			end := skipRunes(rest, m.Index-at)
+			b = append(b, rest[:end]...)
+			b = expand(b, by, func(n int) string {
+				if g := m.GroupByNumber(n); g != nil {
+					return g.String()
+				}
+				return ""
+			}, c.Arena.Left())
+			if err := c.Arena.Room(len(b)); err != nil {
+				return err
+			}
+			rest, at = rest[end:], m.Index+m.Length
+			rest = rest[skipRunes(rest, m.Length):]
+			if time.Now().After(deadline) {
+				return context.DeadlineExceeded
+			}
+			if m, err = re.FindNextMatch(m); err != nil {
+				return err
+			}
+		}
+		v, err = c.keep(append(b, rest...))
+		return err
+	})
+	return v, err
+}
+
+// skipRunes returns the length in bytes of the first n characters of s.
+func skipRunes(s string, n int) int {
+	at := 0
+	for ; n > 0 && at < len(s); n-- {
+		_, size := utf8.DecodeRuneInString(s[at:])
+		at += size
+	}
+	return at
+}
+
+// expand appends a replacement text with its references to groups resolved. It
+// stops when the result has become longer than most.
+func expand(dst []byte, by string, group func(n int) string, most int) []byte {
+	for i := 0; i < len(by) && len(dst) <= most; i++ {
 		switch c := by[i]; {
 		case c == '&':
 			dst = append(dst, group(0)...)
@@ -189,7 +302,10 @@ func regexExtract(c *Ctx, args []value.Value) (value.Value, error) {
 	if err != nil {
 		return value.Undefined(), err
 	}
-	fast, slow := r.engine(s, false)
+	fast, slow, err := r.engine(c.Arena, s, false)
+	if err != nil {
+		return value.Undefined(), err
+	}
 	if fast == nil {
 		return c.extractSlow(slow, s)
 	}
@@ -212,7 +328,11 @@ func regexExtract(c *Ctx, args []value.Value) (value.Value, error) {
 }
 
 func (c *Ctx) extractSlow(re *regexp2.Regexp, s string) (value.Value, error) {
-	m, err := re.FindStringMatch(s)
+	var m *regexp2.Match
+	err := c.slowly(func(time.Time) (err error) {
+		m, err = re.FindStringMatch(s)
+		return err
+	})
 	if m == nil || err != nil {
 		return value.List(nil), err
 	}

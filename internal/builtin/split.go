@@ -29,8 +29,8 @@ func splitFunctions() []Function {
 		},
 		{
 			Name: "join_to_sql_values_string", Args: params("list", List), Min: 1, Pure: true, Call: joinToSQL,
-			Doc:      `The elements of an array as a list of SQL literals: text in single quotes with \' and \\ escaped, arrays and maps as quoted JSON, undefined as NULL.`,
-			Examples: []Example{{Expr: "join_to_sql_values_string([1, 'c', null()])", Result: `"1, 'c', NULL"`}},
+			Doc:      `The elements of an array as a list of SQL literals: numbers as they are, text and booleans in single quotes with \' and \\ escaped, arrays and maps as quoted JSON, undefined as NULL.`,
+			Examples: []Example{{Expr: "join_to_sql_values_string([1, 'c', null()])", Result: `"1, 'c', NULL"`}, {Expr: "join_to_sql_values_string([true])", Result: `"'true'"`}},
 		},
 	}
 }
@@ -67,7 +67,7 @@ func split(c *Ctx, args []value.Value) (value.Value, error) {
 }
 
 func tokens(c *Ctx, args []value.Value) (value.Value, error) {
-	separators, lines := args[1].AsString(), false
+	separators, lines := charSetOf(args[1].AsString()), false
 	if len(args) > 2 {
 		if lines = args[2].AsString() == "nocrlf"; !lines {
 			return value.Undefined(), bad("option must be 'nocrlf'")
@@ -87,7 +87,7 @@ func tokens(c *Ctx, args []value.Value) (value.Value, error) {
 			case c >= utf8.RuneSelf:
 				_, n = utf8.DecodeRuneInString(s[i:])
 			}
-			if strings.Contains(separators, s[i:i+n]) {
+			if separators.has(s[i : i+n]) {
 				return i, i + n
 			}
 		}
@@ -144,7 +144,7 @@ func (c *Ctx) join(separator string, list value.Value) (value.Value, error) {
 		if i > 0 {
 			b = append(b, separator...)
 		}
-		b = value.AppendText(b, e)
+		b = c.Arena.AppendText(b, e)
 		if err := c.Arena.Room(len(b)); err != nil {
 			return value.Undefined(), err
 		}
@@ -162,12 +162,15 @@ func joinToSQL(c *Ctx, args []value.Value) (value.Value, error) {
 		switch e.Kind() {
 		case value.KindUndefined:
 			b = append(b, "NULL"...)
-		case value.KindString:
-			b = appendSQL(b, e.AsString())
-		case value.KindInt, value.KindFloat, value.KindBool:
-			b = value.AppendText(b, e)
+		case value.KindString, value.KindBool:
+			b = appendSQL(b, text(e))
+		case value.KindInt, value.KindFloat:
+			b = c.Arena.AppendText(b, e)
 		default:
-			b = appendSQL(b, string(value.AppendJSON(nil, e)))
+			b = appendSQL(b, string(c.Arena.AppendJSON(nil, e)))
+		}
+		if err := c.Arena.Room(len(b)); err != nil {
+			return value.Undefined(), err
 		}
 	}
 	return c.keep(b)

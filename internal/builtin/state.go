@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/sluiceio/sluice/internal/value"
@@ -46,10 +47,9 @@ func stateFunctions() []Function {
 
 // store is a bounded table of values.
 type store struct {
-	limit int
-
-	mu sync.RWMutex
-	m  map[string]value.Value
+	mu    sync.RWMutex
+	m     map[string]value.Value
+	bytes int
 }
 
 func (s *store) get(key []byte) (value.Value, bool) {
@@ -59,16 +59,26 @@ func (s *store) get(key []byte) (value.Value, bool) {
 	return v, ok
 }
 
-func (s *store) put(key []byte, v value.Value) error {
+// put stores a value within the bounds.
+func (s *store) put(b bounds, key []byte, v value.Value) error {
 	if err := v.CheckDepth(); err != nil {
 		return err
 	}
 	v = v.Clone()
+	size := entrySize(key, v)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.m[string(key)]; !ok && len(s.m) >= s.limit {
-		return errFull(s.limit)
+	old, ok := s.m[string(key)]
+	if !ok && len(s.m) >= b.entries {
+		return fmt.Errorf("the store has reached its limit of %d keys", b.entries)
 	}
+	if ok {
+		size -= entrySize(key, old)
+	}
+	if size > b.bytes-s.bytes {
+		return &value.BudgetError{Budget: "kv_bytes", Msg: "the store is full", Size: strconv.Itoa(b.bytes) + " bytes"}
+	}
+	s.bytes += size
 	if s.m == nil {
 		s.m = make(map[string]value.Value)
 	}
@@ -76,20 +86,30 @@ func (s *store) put(key []byte, v value.Value) error {
 	return nil
 }
 
-func errFull(limit int) error { return fmt.Errorf("the store has reached its limit of %d keys", limit) }
+// entryCost is what an entry of a table costs beside its key and value.
+const entryCost = 64
+
+func entrySize(key []byte, v value.Value) int { return entryCost + len(key) + v.Weight() }
 
 func (s *store) del(key []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.m, string(key))
+	if v, ok := s.m[string(key)]; ok {
+		s.bytes -= entrySize(key, v)
+		delete(s.m, string(key))
+	}
 }
 
 // key returns a value as the key of a table: its JSON text, which tells 1 from '1'.
 // It is gone with the arena's next buffer.
-func (c *Ctx) key(v value.Value) []byte { return value.AppendJSON(c.Arena.Buffer(64), v) }
+func (c *Ctx) key(v value.Value) []byte {
+	b := c.Arena.AppendJSON(c.Arena.Buffer(64), v)
+	c.Arena.Spend(len(b))
+	return b
+}
 
 func kvPut(c *Ctx, args []value.Value) (value.Value, error) {
-	return value.Bool(true), c.Env.store.put(c.key(args[0]), args[1])
+	return value.Bool(true), c.Env.store.put(c.Env.bounds(), c.key(args[0]), args[1])
 }
 
 func kvGet(c *Ctx, args []value.Value) (value.Value, error) {
@@ -107,34 +127,35 @@ func kvDel(c *Ctx, args []value.Value) (value.Value, error) {
 
 // clientKey returns a value as a key of the event's client.
 func (c *Ctx) clientKey(v value.Value) []byte {
-	return value.AppendJSON(value.AppendJSON(c.Arena.Buffer(64), c.column("clientid")), v)
+	b := c.Arena.AppendJSON(value.AppendJSON(c.Arena.Buffer(64), c.column("clientid")), v)
+	c.Arena.Spend(len(b))
+	return b
 }
 
 func dictPut(c *Ctx, args []value.Value) (value.Value, error) {
 	if err := args[1].CheckDepth(); err != nil {
 		return value.Undefined(), err
 	}
-	return c.Env.clients.swap(c.clientKey(args[0]), args[1].Clone()), nil
+	return c.Env.clients.swap(c.Env.bounds(), c.clientKey(args[0]), args[1].Clone())
 }
 
 func dictGet(c *Ctx, args []value.Value) (value.Value, error) {
-	return c.Env.clients.get(c.clientKey(args[0])), nil
+	return c.Env.clients.get(c.Env.bounds(), c.clientKey(args[0])), nil
 }
 
 func dictDel(c *Ctx, args []value.Value) (value.Value, error) {
-	return c.Env.clients.swap(c.clientKey(args[0]), value.Undefined()), nil
+	return c.Env.clients.swap(c.Env.bounds(), c.clientKey(args[0]), value.Undefined())
 }
 
 // dict is a table that forgets what is not used: when the young generation is full
 // it becomes the old one, and what is then in the old one goes.
 type dict struct {
-	limit int // of both generations together
-
 	mu         sync.Mutex
 	young, old map[string]value.Value
+	bytes      int // of the young generation
 }
 
-func (d *dict) get(key []byte) value.Value {
+func (d *dict) get(b bounds, key []byte) value.Value {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v, ok := d.young[string(key)]
@@ -142,13 +163,16 @@ func (d *dict) get(key []byte) value.Value {
 		return v
 	}
 	if v, ok = d.old[string(key)]; ok {
-		d.keep(key, v)
+		d.keep(b, key, v)
 	}
 	return v
 }
 
 // swap stores a value and returns the one that was there; undefined is not stored.
-func (d *dict) swap(key []byte, v value.Value) value.Value {
+func (d *dict) swap(b bounds, key []byte, v value.Value) (value.Value, error) {
+	if entrySize(key, v) > b.bytes/2 {
+		return value.Undefined(), &value.BudgetError{Budget: "kv_bytes", Msg: "the value is too large", Size: strconv.Itoa(b.bytes/2) + " bytes"}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	was, ok := d.young[string(key)]
@@ -157,18 +181,30 @@ func (d *dict) swap(key []byte, v value.Value) value.Value {
 		delete(d.old, string(key))
 	}
 	if v.IsUndefined() {
-		delete(d.young, string(key))
+		d.drop(key)
 	} else {
-		d.keep(key, v)
+		d.keep(b, key, v)
 	}
-	return was
+	return was, nil
 }
 
-// keep puts a value into the young generation.
-func (d *dict) keep(key []byte, v value.Value) {
-	if _, ok := d.young[string(key)]; !ok && len(d.young) >= max(d.limit/2, 1) || d.young == nil {
-		d.old, d.young = d.young, make(map[string]value.Value)
+// drop takes a value out of the young generation.
+func (d *dict) drop(key []byte) {
+	if v, ok := d.young[string(key)]; ok {
+		d.bytes -= entrySize(key, v)
+		delete(d.young, string(key))
 	}
+}
+
+// keep puts a value into the young generation. The bounds are those of both
+// generations together.
+func (d *dict) keep(b bounds, key []byte, v value.Value) {
+	d.drop(key)
+	size := entrySize(key, v)
+	if len(d.young) >= max(b.entries/2, 1) || d.bytes+size > b.bytes/2 || d.young == nil {
+		d.old, d.young, d.bytes = d.young, make(map[string]value.Value), 0
+	}
+	d.bytes += size
 	d.young[string(key)] = v
 }
 
@@ -178,5 +214,5 @@ func getenv(c *Ctx, args []value.Value) (value.Value, error) {
 		return v, nil
 	}
 	v := value.String(c.Env.cfg.Getenv(args[0].AsString()))
-	return v, c.Env.environ.put(name, v)
+	return v, c.Env.environ.put(c.Env.bounds(), name, v)
 }

@@ -48,7 +48,7 @@ var table = sync.OnceValue(func() functions {
 		slices.SortStableFunc(family.functions, func(a, b Function) int { return strings.Compare(a.Name, b.Name) })
 		for i := range family.functions {
 			f := &family.functions[i]
-			f.Family = family.name
+			f.Family, f.checks = family.name, checks[f.Name]
 			t.all = append(t.all, f)
 			t.byName[f.Name] = f
 		}

@@ -32,7 +32,7 @@ func appendTerm(dst []byte, v value.Value, pretty bool) []byte {
 		return appendBinaryTerm(dst, v.AsString(), pretty)
 	case value.KindFloat:
 		f, _ := v.AsFloat()
-		return appendFloatTerm(dst, f)
+		return value.AppendShort(dst, f)
 	case value.KindList:
 		elements := v.Elements(nil)
 		if pretty && len(elements) > 0 {
@@ -110,37 +110,6 @@ func appendQuotedTerm(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// appendFloatTerm writes the shortest form that reads back as f, with a point.
-func appendFloatTerm(dst []byte, f float64) []byte {
-	fixed := strconv.FormatFloat(f, 'f', -1, 64)
-	if f == math.Trunc(f) {
-		fixed += ".0"
-	}
-	short := strconv.FormatFloat(f, 'e', -1, 64)
-	mantissa, exponent, _ := cutExponent(short)
-	scientific := mantissa + "e" + exponent
-	if len(scientific) < len(fixed) || math.Abs(f) >= 1<<53 {
-		return append(dst, scientific...)
-	}
-	return append(dst, fixed...)
-}
-
-// cutExponent brings Go's 1e+22 into Erlang's parts, 1.0 and 22.
-func cutExponent(s string) (mantissa, exponent string, ok bool) {
-	for i := range len(s) {
-		if s[i] != 'e' {
-			continue
-		}
-		mantissa = s[:i]
-		if i < 3 { // a digit, perhaps with a sign
-			mantissa += ".0"
-		}
-		n, err := strconv.Atoi(s[i+1:])
-		return mantissa, strconv.Itoa(n), err == nil
-	}
-	return s, "", false
-}
-
 // The tags of the external term format
 // (https://www.erlang.org/doc/apps/erts/erl_ext_dist.html).
 const (
@@ -163,7 +132,7 @@ const (
 )
 
 func termEncode(c *Ctx, args []value.Value) (value.Value, error) {
-	return c.keep(appendExternal(append(c.Arena.Buffer(64), termVersion), args[0]))
+	return c.keep(appendExternal(append(c.Arena.Buffer(64), termVersion), args[0].Tree()))
 }
 
 func appendExternal(dst []byte, v value.Value) []byte {
@@ -324,6 +293,9 @@ func (d *termDecoder) big(n int) (value.Value, error) {
 	if err != nil {
 		return value.Undefined(), err
 	}
+	if size > value.MaxBits/8 {
+		return value.Undefined(), value.ErrTooBig
+	}
 	b, err := d.take(size + 1)
 	if err != nil {
 		return value.Undefined(), err
@@ -364,17 +336,23 @@ func (d *termDecoder) atom(n int) (value.Value, error) {
 	case "undefined":
 		return value.Undefined(), nil
 	}
-	return value.Undefined(), bad("the atom %q has no counterpart", name)
+	return value.Undefined(), bad("the atom %q has no counterpart", clip(name))
 }
 
 func (d *termDecoder) list(tag, depth int) (value.Value, error) {
 	if tag == tagString {
 		b, err := d.sized(2)
+		if err == nil {
+			err = d.c.room(len(b))
+		}
+		if err != nil {
+			return value.Undefined(), err
+		}
 		out := d.c.Arena.Values(len(b))
 		for i := range out {
 			out[i] = value.Int(int64(b[i]))
 		}
-		return value.List(out), err
+		return value.List(out), nil
 	}
 	n, err := d.uint(4)
 	if err != nil || n > len(d.s) { // each element has a byte at least

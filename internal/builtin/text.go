@@ -34,8 +34,9 @@ func textFunctions() []Function {
 			Examples: []Example{{Expr: "rtrim(' a ')", Result: `" a"`}, {Expr: "rtrim('abcxyx', 'xy')", Result: `"abc"`}},
 		},
 		Function{
-			Name: "rm_prefix", Args: params("s", Text, "prefix", String), Min: 2, Pure: true, Call: rmPrefix,
-			Doc: "s without the prefix, if it begins with it.", Examples: []Example{{Expr: "rm_prefix('foo/bar', 'foo/')", Result: `"bar"`}},
+			Name: "rm_prefix", Args: params("s", Any&^(Undefined|Null), "prefix", String), Min: 2, Pure: true, Call: rmPrefix,
+			Doc:      "s without the prefix, if it begins with it. What is no text begins with none, and is returned as it is.",
+			Examples: []Example{{Expr: "rm_prefix('foo/bar', 'foo/')", Result: `"bar"`}, {Expr: "rm_prefix(12, '1')", Result: "12"}},
 		},
 		Function{
 			Name: "reverse", Args: params("s", Text), Min: 1, Pure: true, Call: reverse,
@@ -145,10 +146,8 @@ func trimmer(leading, trailing bool) Func {
 	return func(_ *Ctx, args []value.Value) (value.Value, error) {
 		s, drop := text(args[0]), isSpace
 		if len(args) > 1 {
-			chars := args[1].AsString()
-			drop = func(cluster string) bool {
-				return utf8.RuneCountInString(cluster) == 1 && strings.Contains(chars, cluster)
-			}
+			chars := charSetOf(args[1].AsString())
+			drop = func(cluster string) bool { return utf8.RuneCountInString(cluster) == 1 && chars.has(cluster) }
 		}
 		if leading {
 			for s != "" {
@@ -164,6 +163,43 @@ func trimmer(leading, trailing bool) Func {
 		}
 		return value.String(s), nil
 	}
+}
+
+// fewChars is the length up to which searching a text beats a set of its characters.
+const fewChars = 64
+
+// charSet is the characters of a text, and the bytes that it consists of.
+type charSet struct {
+	chars string
+	bytes *[256]bool
+	runes map[rune]bool
+}
+
+func charSetOf(chars string) charSet {
+	s := charSet{chars: chars}
+	if len(chars) <= fewChars {
+		return s
+	}
+	s.bytes, s.runes = new([256]bool), make(map[rune]bool)
+	for i := range len(chars) {
+		s.bytes[chars[i]] = true
+	}
+	for _, r := range chars {
+		s.runes[r] = true
+	}
+	return s
+}
+
+// has reports whether a character, or a byte that is part of none, is in the set.
+func (s *charSet) has(char string) bool {
+	switch {
+	case s.bytes == nil:
+		return strings.Contains(s.chars, char)
+	case len(char) == 1:
+		return s.bytes[char[0]]
+	}
+	r, _ := utf8.DecodeRuneInString(char)
+	return s.runes[r]
 }
 
 // trimEnd drops clusters from the end of s. Clusters can only be found from the
@@ -209,6 +245,9 @@ func skipClusters(s string, n int) string {
 }
 
 func rmPrefix(_ *Ctx, args []value.Value) (value.Value, error) {
+	if !Text.Takes(args[0].Kind()) {
+		return args[0], nil
+	}
 	return value.String(strings.TrimPrefix(text(args[0]), args[1].AsString())), nil
 }
 

@@ -47,8 +47,9 @@ var modulesOf = map[string][]string{
 		"github.com/valyala/fasttemplate",
 		"golang.org/x/crypto",
 		"golang.org/x/sys",
+		"golang.org/x/time", // the rate limit of package sink, which has ShardLoad
 	},
-	"bridge/metrics": otelAPI, // no SDK and no exporter
+	"bridge/metrics": append([]string{"golang.org/x/time"}, otelAPI...), // no SDK and no exporter
 	"bridge/tracing": otelAPI,
 	"source/mqtt": {
 		"github.com/eclipse/paho.golang",
@@ -58,13 +59,11 @@ var modulesOf = map[string][]string{
 	"source/broker": {
 		"github.com/gorilla/websocket",
 		"github.com/mochi-mqtt/server/v2",
-		"github.com/rs/xid",
 		"golang.org/x/crypto", // bcrypt, for users files
 	},
 	"source/broker/boltstore": {
 		"github.com/gorilla/websocket",
 		"github.com/mochi-mqtt/server/v2",
-		"github.com/rs/xid",
 		"go.etcd.io/bbolt",
 		"golang.org/x/crypto",
 		"golang.org/x/sys",
@@ -73,6 +72,7 @@ var modulesOf = map[string][]string{
 		"github.com/aws/aws-sdk-go-v2",
 		"github.com/aws/smithy-go",
 		"github.com/klauspost/compress",
+		"golang.org/x/time",
 	},
 	"sink/kinesis/kinesistest": {
 		"github.com/aws/aws-sdk-go-v2",

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/bridge/config"
 	"github.com/sluiceio/sluice/rule"
 	"github.com/sluiceio/sluice/sink/kinesis"
@@ -92,20 +93,41 @@ func blocks(t *testing.T) (list []block) {
 // plain are the blocks that are no code, by their first lines, with what keeps
 // them true: a test, or why there is none.
 var plain = map[string]func(*testing.T, block){
-	"device ── PUBLISH ──► source ──► rules (SQL, templates) ──► queue with lanes ──► Kinesis": drawing,
-	"device ── PUBLISH ──► source            source/mqtt, source/broker, your own":             drawing,
-	"examples, integration tests ──► everything":                                               drawing, // depgraph_test.go
-	"messages per aggregate = messages per second / slots × BatchTime":                         drawing, // a formula
-	"matched = success + failed + dropped + inflight + queuing":                                drawing, // of bridge.SinkStats
-	"20:11:03.514 #1 message from plant, t/1, QoS 1, 14 bytes: {\"temp\": 21.5}":               drawing, // TestRun of the example
-	"$ go run ./examples/quickstart":                                                           quickstartOutput,
-	`device-${clientid}                                → device-dev-1`:                         renderings,
+	"device ── PUBLISH ──► source ──► rules (SQL, templates) ──► queue with lanes ──► Kinesis":                    drawing,
+	"device ── PUBLISH ──► source            source/mqtt, source/broker, your own":                                drawing,
+	"examples, integration tests ──► everything":                                                                  drawing, // depgraph_test.go
+	"messages per aggregate = messages per second / slots × BatchTime":                                            drawing, // a formula
+	"hold ──► wait for flights ──► strand what does not return ──► relane ──► swap ──► release ──► close the old": drawing, // bridge/exchange.go
+	"matched = sum of all outcomes + in flight + waiting":                                                         drawing, // of bridge.SinkStats
+	"memory = base + (queues + in flight × expansion + windows) × garbage":                                        drawing, // a formula
+	"matched = success + failed + dropped + inflight + queuing":                                                   drawing, // of bridge.SinkStats
+	"20:11:03.514 #1 message from plant, t/1, QoS 1, 14 bytes: {\"temp\": 21.5}":                                  drawing, // TestRun of the example
+	"$ go run ./examples/quickstart":                                                                              quickstartOutput,
+	"rule r1: the records at 1:9: budget \"memory\" exceeded: too much data, the limit is 8000800 bytes":          budgetErrors,
+	`device-$<clientid>                                → device-dev-1`:                                            renderings,
 }
 
 // commandLine is what a block of commands begins with.
 var commandLine = regexp.MustCompile(`^([A-Z_]+=\S+ )*(go|make|docker|mqtt2kinesis) `)
 
 func drawing(*testing.T, block) {}
+
+// budgetErrors makes the errors of a block that shows exceeded budgets.
+func budgetErrors(t *testing.T, b block) {
+	t.Helper()
+	var text strings.Builder
+	for _, try := range [][2]string{
+		{`FOREACH payload.a FROM "t"`, `{"a":[` + strings.Repeat("100,", 19_999) + `100]}`},
+		{"SELECT topic,\n pad(payload.s, payload.n) AS p FROM t", `{"s":"x","n":1000000000}`},
+	} {
+		r, err := rule.New(rule.Config{Name: "r1", SQL: try[0], Actions: []rule.Action{{}}})
+		require.NoError(t, err)
+		err = r.Apply(new(bridge.Out), &bridge.Message{Topic: "t", Payload: []byte(try[1])})
+		require.ErrorIs(t, err, rule.ErrBudget)
+		text.WriteString(err.Error() + "\n")
+	}
+	require.Equal(t, text.String(), b.text)
+}
 
 // Every block of code in the documentation is compiled, parsed or run.
 func TestDocumentedBlocks(t *testing.T) {
@@ -187,10 +209,10 @@ func renderings(t *testing.T, b block) {
 	for _, line := range strings.Split(strings.TrimSpace(b.text), "\n") {
 		text, want, ok := strings.Cut(line, "→")
 		require.True(t, ok, line)
-		tmpl, err := template.Compile(strings.TrimSpace(text))
+		got, err := template.Compile(strings.TrimSpace(text)).Append(nil, row)
 		require.NoError(t, err)
 		want, _, _ = strings.Cut(strings.TrimSpace(want), "…")
-		require.Contains(t, string(tmpl.Append(nil, row)), want, b)
+		require.Contains(t, string(got), want, b)
 	}
 }
 
@@ -269,7 +291,9 @@ func TestDocumentedCosts(t *testing.T) {
 			w.MaxDelay, err = time.ParseDuration(row[3])
 			require.NoError(t, err)
 		}
-		e := kinesis.Plan(w, kinesis.PricesUSEast1())
+		prices, ok := kinesis.PricesOf("us-east-1")
+		require.True(t, ok)
+		e := kinesis.Plan(w, prices)
 		require.Equal(t, row[4], fmt.Sprintf("%.0f | %d | $%.0f | $%.0f", e.MessagesPerEntry, e.Shards, e.Provisioned, e.OnDemand), row[0])
 	}
 }
@@ -301,6 +325,9 @@ type fragment struct{ declarations, before, after string }
 var fragments = map[string]fragment{
 	`buffer, err := spool.Open(spool.Config{Dir: "/var/lib/bridge/kinesis", MaxBytes: 20 << 30})`: {
 		declarations: "var kinesis bridge.Sink",
+	},
+	"var dedup kinesis.Dedup // one for each consumer; Window: 1_000_000 if repeats may be that far apart": {
+		declarations: "var records iter.Seq[kinesis.UserRecord]\nfunc handle(kinesis.UserRecord) {}",
 	},
 	"Authorize: func(r *http.Request) error {": {before: "_ = console.Config{\n", after: "}\n"},
 	`shout := rule.Func1("shout", func(_ *rule.Call, s string) (any, error) { return strings.ToUpper(s) + "!", nil })`: {
@@ -360,7 +387,7 @@ func wrapped(t *testing.T, b block) string {
 func header(text string) string {
 	var b strings.Builder
 	b.WriteString("package snippet\n")
-	for _, std := range []string{"context", "errors", "fmt", "net/http", "crypto/tls", "strings", "time", "log/slog", "os"} {
+	for _, std := range []string{"context", "errors", "fmt", "net/http", "crypto/tls", "strings", "time", "log/slog", "os", "iter"} {
 		if regexp.MustCompile(`\b` + std[strings.LastIndex(std, "/")+1:] + `\.[A-Z]`).MatchString(text) {
 			fmt.Fprintf(&b, "import %q\n", std)
 		}

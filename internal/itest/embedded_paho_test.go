@@ -28,7 +28,7 @@ func TestEmbeddedBrokerWithPahoTesting(t *testing.T) {
 	python := program(t, "python3")
 	for module, without := range map[string][]string{
 		"client_test": nil,
-		// These demand what a broker need not do: to send topic aliases, to
+		// These demand what is optional for a broker: to send topic aliases, to
 		// shorten every client's keep-alive to 60 s, to say 0x80 where "not
 		// authorized" fits, and to acknowledge nothing of a flood before it
 		// ends the connection.

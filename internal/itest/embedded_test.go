@@ -31,7 +31,7 @@ func openEmbedded(t *testing.T, cfg broker.Config) (tcp, ws string) {
 		for {
 			n, err := src.Read(context.Background(), msgs)
 			for _, m := range msgs[:n] {
-				m.Delivery.Done(nil)
+				m.Delivery.Done(bridge.Stored, nil)
 			}
 			if err != nil {
 				return

@@ -87,8 +87,8 @@ func runPipeline(t *testing.T, source *broker.Source, r bridge.Rule, sink bridge
 		Sources: map[string]bridge.Source{"broker": source},
 		Rules:   map[string]bridge.Rule{"rule": r},
 		Sinks:   map[string]bridge.Sink{"kinesis": sink},
-		Hooks: bridge.Hooks{OnState: func(e bridge.StateEvent) {
-			if e.Kind == "source" && e.Health.State == bridge.Connected {
+		Hooks: bridge.Hooks{OnHealth: func(kind, _ string, h bridge.Health) {
+			if kind == "source" && h.State == bridge.Connected {
 				listening <- struct{}{}
 			}
 		}},

@@ -141,7 +141,7 @@ func embedded(t *testing.T, _ ...string) mqttBroker {
 				return
 			}
 			for _, m := range msgs[:n] {
-				m.Delivery.Done(nil)
+				m.Delivery.Done(bridge.Stored, nil)
 			}
 		}
 	})

@@ -86,13 +86,21 @@ func (n *node) child(s Step) *node {
 		}
 		return c
 	}
-	if i := slices.Index(n.keys, s.Key); i >= 0 {
-		return n.members[i]
+	if c := n.byKey[s.Key]; c != nil {
+		return c
+	}
+	if n.byKey == nil {
+		if i := slices.Index(n.keys, s.Key); i >= 0 {
+			return n.members[i]
+		}
 	}
 	c := &node{slot: -1}
 	n.keys = append(n.keys, s.Key)
 	n.members = append(n.members, c)
-	if len(n.keys) > manyKeys {
+	switch {
+	case n.byKey != nil:
+		n.byKey[s.Key] = c
+	case len(n.keys) > manyKeys:
 		n.byKey = make(map[string]*node, len(n.keys))
 		for i, k := range n.keys {
 			n.byKey[k] = n.members[i]

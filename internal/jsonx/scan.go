@@ -17,6 +17,10 @@ const MaxDepth = 1000
 // carry more than 256 MiB.
 const MaxSize = 1<<31 - 1
 
+// MaxDigits is how many digits an integer may have, which is about 2^20 bits.
+// Reading longer ones would take noticeable time.
+const MaxDigits = 315_652
+
 // SyntaxError says where and why a text is not acceptable JSON.
 type SyntaxError struct {
 	Offset int    // in bytes, from 0
@@ -257,6 +261,9 @@ func (s *scanner) number(i int) (int, Kind) {
 			return s.unexpected(i, "a digit is missing"), Missing
 		}
 		exponent = i - first
+	}
+	if kind == Int && whole > MaxDigits {
+		return s.fail(start, "an integer of more than "+strconv.Itoa(MaxDigits)+" digits"), Missing
 	}
 	if kind == Float && (exponent > 2 || whole > 200) {
 		if _, err := strconv.ParseFloat(view(b[start:i]), 64); err != nil {

@@ -6,9 +6,10 @@ import (
 )
 
 // Record is a user record of an aggregate. Its slices point into the aggregate;
-// HashKey is nil when the record has no explicit hash key.
+// HashKey is nil when the record has no explicit hash key, ID when it has no tag
+// "id".
 type Record struct {
-	Key, HashKey, Data []byte
+	Key, HashKey, Data, ID []byte
 }
 
 // Decode appends the records of an aggregate to dst. It reports false, with dst
@@ -78,9 +79,31 @@ func decodeRecord(b []byte, keys, hashKeys [][]byte) (r Record, ok bool) {
 			r.HashKey = hashKeys[f.number]
 		case tagData:
 			r.Data, hasData = f.bytes, true
+		case tagTag:
+			if id, ok := decodeID(f.bytes); ok {
+				r.ID = id
+			}
 		}
 	}
 	return r, hasKey && hasData
+}
+
+// decodeID returns the value of a Tag whose key is that of IDs.
+func decodeID(b []byte) (id []byte, ok bool) {
+	var f field
+	for len(b) > 0 {
+		var whole bool
+		if f, b, whole = next(b); !whole {
+			return nil, false
+		}
+		switch f.tag {
+		case tagTagKey:
+			ok = string(f.bytes) == idKey
+		case tagTagValue:
+			id = f.bytes
+		}
+	}
+	return id, ok
 }
 
 // field is one field of a protobuf message: number for varints, bytes for

@@ -16,8 +16,15 @@
 //	  required uint64 partition_key_index     = 1;
 //	  optional uint64 explicit_hash_key_index = 2;
 //	  required bytes  data                    = 3;
-//	  repeated Tag    tags                    = 4; // not used
+//	  repeated Tag    tags                    = 4;
 //	}
+//	message Tag {
+//	  required string key   = 1;
+//	  optional string value = 2;
+//	}
+//
+// The Kinesis Producer Library writes no tags, and its consumers skip them. Here a
+// tag "id" carries the ID of a record.
 //
 // Indexes count from 0 into the tables. The Encoder gives all records of an
 // aggregate one explicit hash key: consumers built on the Kinesis Client Library

@@ -19,11 +19,22 @@ const (
 	tagKeyIndex  = 1<<3 | 0 // Record.partition_key_index
 	tagHashIndex = 2<<3 | 0 // Record.explicit_hash_key_index
 	tagData      = 3<<3 | 2 // Record.data
+	tagTag       = 4<<3 | 2 // Record.tags
+	tagTagKey    = 1<<3 | 2 // Tag.key
+	tagTagValue  = 2<<3 | 2 // Tag.value
 )
 
+// idKey is the key of the tag that has a record's ID.
+const idKey = "id"
+
 // MaxOverhead is the most bytes that a record adds to an aggregate beside its
-// key and data, for data of up to 1 MiB and up to 16,384 records.
-const MaxOverhead = 16
+// key and data, for data of up to 1 MiB and up to 16,384 records. An ID adds at
+// most IDOverhead and its own bytes, if those are no more than MaxID.
+const (
+	MaxOverhead = 16
+	IDOverhead  = 2 + 2 + len(idKey) + 2
+	MaxID       = 100
+)
 
 // FixedOverhead is the most bytes that an aggregate takes beside its records: the
 // magic, the checksum and the table with one hash key of at most 39 digits.
@@ -43,8 +54,8 @@ type Encoder struct {
 }
 
 type record struct {
-	key  uint32 // index into keys
-	data []byte
+	key      uint32 // index into keys
+	data, id []byte
 }
 
 // Reset empties e and sets the explicit hash key, in decimal, that its records
@@ -66,29 +77,31 @@ func (e *Encoder) Len() int { return len(e.records) }
 // Size is the number of bytes that Append appends.
 func (e *Encoder) Size() int { return len(magic) + e.size + md5.Size }
 
-// SizeWith is what Size would be after Add(key, data).
-func (e *Encoder) SizeWith(key, data []byte) int {
+// SizeWith is what Size would be after Add(key, data, id).
+func (e *Encoder) SizeWith(key, data, id []byte) int {
 	at, found := e.find(key)
 	if found {
-		return e.Size() + e.recordSize(at, len(data))
+		return e.Size() + e.recordSize(at, len(data), len(id))
 	}
-	return e.Size() + fieldSize(len(key)) + e.recordSize(uint32(len(e.keys)), len(data))
+	return e.Size() + fieldSize(len(key)) + e.recordSize(uint32(len(e.keys)), len(data), len(id))
 }
 
-// Add adds a record. Keys are stored once however often they come.
-func (e *Encoder) Add(key, data []byte) {
+// Add adds a record, with an ID unless that is empty. Keys are stored once however
+// often they come.
+func (e *Encoder) Add(key, data, id []byte) {
 	at, found := e.find(key)
 	if !found {
 		at = e.insert(key)
 		e.size += fieldSize(len(key))
 	}
-	e.size += e.recordSize(at, len(data))
-	e.records = append(e.records, record{at, data})
+	e.size += e.recordSize(at, len(data), len(id))
+	e.records = append(e.records, record{at, data, id})
 }
 
-// First returns the key and data of the first record; there must be one.
-func (e *Encoder) First() (key, data []byte) {
-	return e.keys[e.records[0].key], e.records[0].data
+// First returns the first record; there must be one.
+func (e *Encoder) First() (key, data, id []byte) {
+	r := &e.records[0]
+	return e.keys[r.key], r.data, r.id
 }
 
 // Append appends the aggregate to dst.
@@ -103,13 +116,20 @@ func (e *Encoder) Append(dst []byte) []byte {
 	}
 	for _, r := range e.records {
 		dst = append(dst, tagRecord)
-		dst = binary.AppendUvarint(dst, uint64(e.bodySize(r.key, len(r.data))))
+		dst = binary.AppendUvarint(dst, uint64(e.bodySize(r.key, len(r.data), len(r.id))))
 		dst = append(dst, tagKeyIndex)
 		dst = binary.AppendUvarint(dst, uint64(r.key))
 		if e.hashKey != nil {
 			dst = append(dst, tagHashIndex, 0)
 		}
 		dst = appendField(dst, tagData, r.data)
+		if len(r.id) > 0 {
+			dst = append(dst, tagTag)
+			dst = binary.AppendUvarint(dst, uint64(idTagSize(len(r.id))))
+			dst = append(dst, tagTagKey, byte(len(idKey)))
+			dst = append(dst, idKey...)
+			dst = appendField(dst, tagTagValue, r.id)
+		}
 	}
 	sum := md5.Sum(dst[start:])
 	return append(dst, sum[:]...)
@@ -117,17 +137,23 @@ func (e *Encoder) Append(dst []byte) []byte {
 
 // recordSize is the size of a Record within the message, bodySize without its
 // tag and length.
-func (e *Encoder) recordSize(key uint32, data int) int {
-	return fieldSize(e.bodySize(key, data))
+func (e *Encoder) recordSize(key uint32, data, id int) int {
+	return fieldSize(e.bodySize(key, data, id))
 }
 
-func (e *Encoder) bodySize(key uint32, data int) int {
+func (e *Encoder) bodySize(key uint32, data, id int) int {
 	n := 1 + uvarintSize(uint64(key)) + fieldSize(data)
 	if e.hashKey != nil {
 		n += 2
 	}
+	if id > 0 {
+		n += fieldSize(idTagSize(id))
+	}
 	return n
 }
+
+// idTagSize is the size of a Tag with an ID of n bytes.
+func idTagSize(n int) int { return fieldSize(len(idKey)) + fieldSize(n) }
 
 // find returns the index of key in keys.
 func (e *Encoder) find(key []byte) (at uint32, found bool) {

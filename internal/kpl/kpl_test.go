@@ -35,11 +35,11 @@ func TestGolden(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var e Encoder
 			e.Reset(tc.hashKey)
-			e.Add([]byte("dev-1"), []byte("hello"))
-			e.Add([]byte("dev-2"), []byte("world"))
+			e.Add([]byte("dev-1"), []byte("hello"), nil)
+			e.Add([]byte("dev-2"), []byte("world"), nil)
 			require.Equal(t, len(tc.want)/2-2-len("\x08\x00")-2-len("again")-hashIndexSize(tc.hashKey), e.Size())
-			require.Equal(t, len(tc.want)/2, e.SizeWith([]byte("dev-1"), []byte("again")))
-			e.Add([]byte("dev-1"), []byte("again"))
+			require.Equal(t, len(tc.want)/2, e.SizeWith([]byte("dev-1"), []byte("again"), nil))
+			e.Add([]byte("dev-1"), []byte("again"), nil)
 
 			got := e.Append(nil)
 			require.Equal(t, tc.want, hex.EncodeToString(got))
@@ -48,9 +48,9 @@ func TestGolden(t *testing.T) {
 			records, ok := Decode(nil, got)
 			require.True(t, ok)
 			require.Equal(t, []Record{
-				{[]byte("dev-1"), tc.hashKey, []byte("hello")},
-				{[]byte("dev-2"), tc.hashKey, []byte("world")},
-				{[]byte("dev-1"), tc.hashKey, []byte("again")},
+				{Key: []byte("dev-1"), HashKey: tc.hashKey, Data: []byte("hello")},
+				{Key: []byte("dev-2"), HashKey: tc.hashKey, Data: []byte("world")},
+				{Key: []byte("dev-1"), HashKey: tc.hashKey, Data: []byte("again")},
 			}, records)
 		})
 	}
@@ -82,6 +82,14 @@ func oracle(hashKey []byte, records []Record) []byte {
 		}
 		m = protowire.AppendTag(m, 3, protowire.BytesType)
 		m = protowire.AppendBytes(m, r.Data)
+		if r.ID != nil {
+			tag := protowire.AppendTag(nil, 1, protowire.BytesType)
+			tag = protowire.AppendString(tag, "id")
+			tag = protowire.AppendTag(tag, 2, protowire.BytesType)
+			tag = protowire.AppendBytes(tag, r.ID)
+			m = protowire.AppendTag(m, 4, protowire.BytesType)
+			m = protowire.AppendBytes(m, tag)
+		}
 		body = protowire.AppendTag(body, 3, protowire.BytesType)
 		body = protowire.AppendBytes(body, m)
 	}
@@ -109,11 +117,15 @@ func TestEncoderAgainstOracle(t *testing.T) {
 		n := rapid.IntRange(0, 500).Draw(t, "n")
 		var records []Record
 		e.Reset(hashKey)
-		keyAndData := 0
+		keyAndData, overhead := 0, 0
 		for i := range n {
-			r := Record{keys[(i*7)%len(keys)], hashKey, bytes.Repeat([]byte{byte(i)}, (i*i)%200)}
-			want := e.SizeWith(r.Key, r.Data)
-			e.Add(r.Key, r.Data)
+			r := Record{Key: keys[(i*7)%len(keys)], HashKey: hashKey, Data: bytes.Repeat([]byte{byte(i)}, (i*i)%200)}
+			if i%3 > 0 {
+				r.ID = bytes.Repeat([]byte("i"), 1+i%MaxID)
+				overhead += IDOverhead + len(r.ID)
+			}
+			want := e.SizeWith(r.Key, r.Data, r.ID)
+			e.Add(r.Key, r.Data, r.ID)
 			if e.Size() != want {
 				t.Fatalf("SizeWith %d, Size %d", want, e.Size())
 			}
@@ -127,7 +139,7 @@ func TestEncoderAgainstOracle(t *testing.T) {
 		if len(got) != e.Size() || e.Len() != n {
 			t.Fatalf("Size %d, Len %d for %d bytes, %d records", e.Size(), e.Len(), len(got), n)
 		}
-		if bound := FixedOverhead + keyAndData + n*MaxOverhead; len(got) > bound {
+		if bound := FixedOverhead + keyAndData + overhead + n*MaxOverhead; len(got) > bound {
 			t.Fatalf("%d bytes exceed the bound of %d", len(got), bound)
 		}
 		if n == 0 {
@@ -139,7 +151,7 @@ func TestEncoderAgainstOracle(t *testing.T) {
 		}
 		for i := range back {
 			if !bytes.Equal(back[i].Key, records[i].Key) || !bytes.Equal(back[i].Data, records[i].Data) ||
-				!bytes.Equal(back[i].HashKey, hashKey) {
+				!bytes.Equal(back[i].HashKey, hashKey) || !bytes.Equal(back[i].ID, records[i].ID) {
 				t.Fatalf("record %d: %+v, want %+v", i, back[i], records[i])
 			}
 		}
@@ -153,12 +165,13 @@ func TestOverheadBound(t *testing.T) {
 	var e Encoder
 	e.Reset([]byte(strings.Repeat("9", 39)))
 	for i := range 1<<14 - 1 {
-		e.Add(fmt.Appendf(nil, "%05d%0200d", i, 0), nil)
+		e.Add(fmt.Appendf(nil, "%05d%0200d", i, 0), nil, nil)
 	}
 	before := e.Size()
 	key, data := bytes.Repeat([]byte("k"), 1024), make([]byte, 1<<20)
-	e.Add(key, data)
-	require.LessOrEqual(t, e.Size()-before-len(key)-len(data), MaxOverhead)
+	id := make([]byte, MaxID)
+	e.Add(key, data, id)
+	require.LessOrEqual(t, e.Size()-before-len(key)-len(data), MaxOverhead+IDOverhead+len(id))
 }
 
 func TestDecodeTablesBehindRecordsAndUnknownFields(t *testing.T) {
@@ -216,7 +229,7 @@ func TestEncoderDoesNotAllocate(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		e.Reset(hashKey)
 		for _, k := range keys {
-			e.Add(k, data)
+			e.Add(k, data, nil)
 		}
 		buf = e.Append(buf[:0])
 	}))
@@ -240,7 +253,7 @@ func FuzzDecode(f *testing.F) {
 		require.NotEmpty(t, b)
 		var e Encoder
 		for _, r := range records {
-			e.Add(r.Key, r.Data)
+			e.Add(r.Key, r.Data, r.ID)
 		}
 		if e.Len() == 0 {
 			return
@@ -251,6 +264,7 @@ func FuzzDecode(f *testing.F) {
 		for i := range again {
 			require.Equal(t, string(records[i].Key), string(again[i].Key))
 			require.Equal(t, string(records[i].Data), string(again[i].Data))
+			require.Equal(t, string(records[i].ID), string(again[i].ID))
 		}
 	})
 }
@@ -267,7 +281,7 @@ func BenchmarkEncode(b *testing.B) {
 	for b.Loop() {
 		e.Reset(hashKey)
 		for _, k := range keys {
-			e.Add(k, data)
+			e.Add(k, data, nil)
 		}
 		buf = e.Append(buf[:0])
 	}

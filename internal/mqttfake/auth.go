@@ -21,7 +21,7 @@ func (c *conn) authenticate(cp *packets.Connect, ca *packets.Connack) bool {
 		if c.write(packets.AUTH, challenge) != nil {
 			return false
 		}
-		p, err := packets.ReadPacket(c.nc)
+		p, err := c.read()
 		if err != nil {
 			return false
 		}

@@ -23,12 +23,19 @@ type Options struct {
 	Authenticate func(clientID string, data []byte) (answer []byte, code byte)
 	// Connect answers CONNECT; nil accepts. The broker sets SessionPresent.
 	Connect func(*packets.Connect) *packets.Connack
+	// Copies sends a message once for each subscription of a session that matches, with
+	// its identifier and its quality of service, as MQTT allows. Else it is sent once,
+	// with the identifier of one of them.
+	Copies bool
 	// Hook is asked about every packet after CONNACK, in either direction.
 	Hook func(Event) Action
 	// IgnoreWindow sends more than the client's receive maximum.
 	IgnoreWindow bool
 	// MaxInflight limits the receive maximum of clients; 0 means no limit.
 	MaxInflight int
+	// OnlyV3 refuses MQTT 5, as a broker that knows MQTT 3.1.1 only. Without it the
+	// broker speaks both.
+	OnlyV3 bool
 	// Unsuback returns the reason code for giving up a subscription; nil grants
 	// it.
 	Unsuback func(filter string) byte
@@ -49,11 +56,12 @@ type Event struct {
 // the packet is handled unless it is to be skipped.
 type Action struct {
 	Delay  time.Duration
-	Raw    []byte // sent before the packet
-	Skip   bool   // not sent, or ignored
-	Twice  bool   // sent, or handled, twice
-	Cut    bool   // the connection is closed instead
-	Freeze bool   // the connection stays open, but nothing is read or sent any more
+	Raw    []byte           // sent before the packet
+	Then   *packets.Publish // sent after the packet, if that is sent
+	Skip   bool             // not sent, or ignored
+	Twice  bool             // sent, or handled, twice
+	Cut    bool             // the connection is closed instead
+	Freeze bool             // the connection stays open, but nothing is read or sent any more
 }
 
 // Message is a message to be published.
@@ -148,12 +156,15 @@ func (b *Broker) Publish(msgs ...Message) {
 	defer b.mu.Unlock()
 	for _, m := range msgs {
 		for _, s := range b.route(m.Topic) {
-			qos := min(m.QoS, s.granted(m.Topic))
-			if qos == 0 && s.conn == nil {
-				continue
+			subs := s.matching(m.Topic)
+			if !b.opts.Copies {
+				subs = subs[:1]
 			}
-			m.QoS = qos
-			s.queue = append(s.queue, m)
+			for _, sub := range subs {
+				if own := m.by(sub); own.QoS > 0 || s.conn != nil {
+					s.queue = append(s.queue, own)
+				}
+			}
 			s.wake()
 		}
 	}
@@ -226,6 +237,17 @@ func (b *Broker) Send(kind byte, content packets.Packet) {
 	b.mu.Unlock()
 	for _, c := range conns {
 		_ = c.write(kind, content)
+	}
+}
+
+// Redispatch takes what is under way from all sessions, as a broker does that gives the
+// messages of a shared subscription to another member.
+func (b *Broker) Redispatch() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.sessions {
+		s.inflight = nil
+		s.wake()
 	}
 }
 

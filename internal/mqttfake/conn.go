@@ -17,6 +17,8 @@ type conn struct {
 	cut     chan struct{} // closed with the connection
 	closing sync.Once
 
+	v3       bool // the client speaks MQTT 3.1.1
+	clean    bool // the session ends with the connection
 	session  *session
 	window   int
 	ended    bool            // guarded by Broker.mu
@@ -39,6 +41,9 @@ func (c *conn) serve() {
 		if c.session != nil {
 			if c.session.conn == c {
 				c.session.conn = nil
+				if c.clean {
+					delete(b.sessions, c.session.id)
+				}
 			}
 			c.session.wake()
 		}
@@ -48,7 +53,7 @@ func (c *conn) serve() {
 	}
 	b.work.Go(c.send)
 	for {
-		p, err := packets.ReadPacket(c.nc)
+		p, err := c.read()
 		if err != nil {
 			return
 		}
@@ -73,12 +78,17 @@ func (c *conn) serve() {
 // connect answers CONNECT and takes the session over.
 func (c *conn) connect() bool {
 	b := c.broker
-	p, err := packets.ReadPacket(c.nc)
+	p, err := c.read()
 	if err != nil {
 		return false
 	}
 	cp, ok := p.Content.(*packets.Connect)
 	if !ok {
+		return false
+	}
+	c.clean = c.v3 && cp.CleanStart
+	if b.opts.OnlyV3 && !c.v3 {
+		_, _ = c.nc.Write([]byte{packets.CONNACK << 4, 2, 0, 1}) // unacceptable protocol version
 		return false
 	}
 	ca := &packets.Connack{}
@@ -91,7 +101,7 @@ func (c *conn) connect() bool {
 		ca.Properties = &packets.Properties{}
 	}
 	if ca.ReasonCode >= 0x80 {
-		_, _ = (&packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: packets.CONNACK}, Content: ca}).WriteTo(c.nc)
+		_ = c.put(&packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: packets.CONNACK}, Content: ca})
 		return false
 	}
 	if b.opts.Authenticate != nil && cp.Properties.AuthMethod != "" && !c.authenticate(cp, ca) {
@@ -109,8 +119,7 @@ func (c *conn) connect() bool {
 		c.window = min(c.window, b.opts.MaxInflight)
 	}
 	ca.SessionPresent = c.takeOver(cp)
-	_, err = (&packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: packets.CONNACK}, Content: ca}).WriteTo(c.nc)
-	return err == nil
+	return c.put(&packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: packets.CONNACK}, Content: ca}) == nil
 }
 
 func (c *conn) takeOver(cp *packets.Connect) (present bool) {
@@ -149,7 +158,10 @@ func (c *conn) send() {
 	b.mu.Unlock()
 	for _, d := range again {
 		p := d.msg.packet(d.id, true)
-		if d.released {
+		b.mu.Lock()
+		released := d.released // perhaps since a moment ago
+		b.mu.Unlock()
+		if released {
 			p = pubrel(d.id)
 		}
 		if !c.emit(p) {
@@ -230,7 +242,11 @@ func (c *conn) subscribe(p *packets.Subscribe) bool {
 		}
 		if code < 0x80 {
 			o.QoS = code
-			c.session.subs[o.Topic] = o
+			sub := subscription{SubOptions: o}
+			if id := p.Properties.SubscriptionIdentifier; id != nil {
+				sub.id = *id
+			}
+			c.session.subs[o.Topic] = sub
 		}
 		ack.Reasons = append(ack.Reasons, code)
 	}
@@ -378,9 +394,12 @@ func (c *conn) emit(p *packets.ControlPacket) bool {
 			return err == nil
 		}
 	}
-	_, err := p.WriteTo(c.nc)
+	err := c.put(p)
 	if err == nil && a.Twice {
-		_, err = p.WriteTo(c.nc)
+		err = c.put(p)
+	}
+	if err == nil && a.Then != nil {
+		err = c.put(a.Then.ToControlPacket())
 	}
 	return err == nil
 }
@@ -391,8 +410,7 @@ func (c *conn) write(kind byte, content packets.Packet) error {
 	if c.frozen {
 		return net.ErrClosed
 	}
-	_, err := (&packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: kind}, Content: content}).WriteTo(c.nc)
-	return err
+	return c.put(&packets.ControlPacket{FixedHeader: packets.FixedHeader{Type: kind}, Content: content})
 }
 
 // freeze holds the connection open without reading until it is cut.

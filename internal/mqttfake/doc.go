@@ -1,4 +1,4 @@
-// Package mqttfake is a scripted MQTT 5 broker for tests. It keeps sessions,
+// Package mqttfake is a scripted broker of MQTT 5 and 3.1.1 for tests. It keeps sessions,
 // accounts for every client's receive maximum, sends again in order with the DUP
 // flag, uses the lowest free packet identifier (so that identifiers are reused as
 // early as possible) and can be told to misbehave packet by packet. It notes what

@@ -1,6 +1,8 @@
 package mqttfake
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"github.com/eclipse/paho.golang/packets"
@@ -11,11 +13,17 @@ import (
 // session is what the broker keeps for a client id. Broker.mu guards it.
 type session struct {
 	id       string
-	subs     map[string]packets.SubOptions
+	subs     map[string]subscription
 	queue    []Message
 	inflight []*delivery // in the order of sending
 	conn     *conn
 	more     *sync.Cond // signals work to the connection's sender
+}
+
+// subscription is a filter with its options.
+type subscription struct {
+	packets.SubOptions
+	id int // 0 for none
 }
 
 // delivery is a QoS 1 or 2 message under way.
@@ -26,23 +34,40 @@ type delivery struct {
 }
 
 func newSession(id string, mu *sync.Mutex) *session {
-	return &session{id: id, subs: map[string]packets.SubOptions{}, more: sync.NewCond(mu)}
+	return &session{id: id, subs: map[string]subscription{}, more: sync.NewCond(mu)}
 }
 
 func (s *session) wake() { s.more.Broadcast() }
 
-// granted returns the highest QoS of the subscriptions that match.
-func (s *session) granted(name string) byte {
-	var qos byte
-	for f, o := range s.subs {
+// matching returns the subscriptions that match, those of the highest QoS first.
+func (s *session) matching(name string) []subscription {
+	var subs []subscription
+	for f, sub := range s.subs {
 		if _, rest, ok := topic.Share(f); ok {
 			f = rest
 		}
 		if topic.Match(f, name) {
-			qos = max(qos, o.QoS)
+			subs = append(subs, sub)
 		}
 	}
-	return qos
+	slices.SortFunc(subs, func(a, b subscription) int {
+		return cmp.Or(cmp.Compare(b.QoS, a.QoS), cmp.Compare(a.Topic, b.Topic))
+	})
+	return subs
+}
+
+// by returns the message as a subscription brings it.
+func (m Message) by(s subscription) Message {
+	m.QoS = min(m.QoS, s.QoS)
+	if s.id > 0 {
+		props := packets.Properties{}
+		if m.Props != nil {
+			props = *m.Props
+		}
+		props.SubscriptionIdentifier = &s.id
+		m.Props = &props
+	}
+	return m
 }
 
 // freeID returns the lowest packet identifier that is not in use.

@@ -27,7 +27,7 @@ type state struct {
 	left int
 }
 
-// Admit tells whether to log the text about the thing of that name, which has
+// Admit reports whether to log the text about the thing of that name, which has
 // happened n times more, and how often it has happened since it was last logged.
 func (l *Lines) Admit(name, text string, n int) (count int, ok bool) {
 	now := time.Now()

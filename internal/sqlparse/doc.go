@@ -17,6 +17,8 @@
 //   - a range may have blanks around its dots;
 //   - a statement may end in a semicolon or in a comment.
 //
+// As in EMQX a list may end with a comma: [1, 2,].
+//
 // # Limits
 //
 // A statement is at most [MaxLength] bytes long and its expressions are nested

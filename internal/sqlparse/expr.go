@@ -17,7 +17,7 @@ func (p *parser) expr(level int) Expr {
 	compared := false
 	for p.err == nil {
 		op := p.infix()
-		if op.width == 0 || op.level < level {
+		if op.width == 0 && p.foreignOperator(x) || op.width == 0 || op.level < level {
 			break
 		}
 		if op.level == levelCompare && compared {
@@ -125,8 +125,16 @@ func (p *parser) list(closing string) []Expr {
 	var list []Expr
 	for p.err == nil {
 		list = append(list, p.expr(levelOr))
+		comma := p.peek().span
 		if !p.punct(",") {
 			p.expect(tPunct, closing, "a comma or "+closing)
+			break
+		}
+		if p.is(tPunct, closing) { // a comma behind the last element
+			if closing != "]" {
+				p.fault(comma, "there is nothing between the comma and "+closing, "leave the comma out")
+			}
+			p.take()
 			break
 		}
 	}
@@ -155,6 +163,8 @@ func (p *parser) prefix(level int) Expr {
 			return &Unary{Span{t.span.Start, p.end()}, OpNot, x}
 		case t.text == "CASE":
 			return p.caseExpr()
+		case t.text == "IF" && p.peekAt(1).text == "(":
+			p.unexpected("an expression", "write CASE WHEN … THEN … ELSE … END")
 		}
 	case tPunct:
 		switch t.text {
@@ -171,7 +181,11 @@ func (p *parser) prefix(level int) Expr {
 			x := p.expr(levelSign)
 			return &Unary{Span{t.span.Start, p.end()}, signOp(t.text), x}
 		case "*":
-			p.unexpected("an expression", "a star stands by itself in a select list")
+			hint := "a star stands by itself in a select list"
+			if p.at > 0 && p.tokens[p.at-1].text == "(" {
+				hint = "there are no functions over several messages: a rule sees one at a time"
+			}
+			p.unexpected("an expression", hint)
 		case ".":
 			p.unexpected("an expression", "a number starts with a digit: 0.5")
 		}

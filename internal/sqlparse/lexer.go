@@ -45,6 +45,9 @@ func lex(sql string) ([]token, *Error) {
 	for {
 		t, err := l.next()
 		if err != nil {
+			if topic := unquotedTopic(sql, tokens, err.Span.Start); topic != nil {
+				return nil, topic
+			}
 			return nil, err
 		}
 		tokens = append(tokens, t)
@@ -184,6 +187,13 @@ func (l *lexer) punct() (token, *Error) {
 		{"||", "text is joined with + or concat(), conditions with OR"},
 		{"&&", "conditions are joined with AND"},
 		{"%", "the remainder is written a mod b"},
+		{"->", "a member is written a.b, an element a[1]"},
+		{"/*", "comments start with -- and go to the end of the line"},
+		{"!", "the opposite of a condition is written NOT"},
+		{"“", "text is put in straight single quotes, names in straight double ones"},
+		{"”", "text is put in straight single quotes, names in straight double ones"},
+		{"‘", "text is put in straight single quotes"},
+		{"’", "text is put in straight single quotes"},
 		{"#", "comments start with --"},
 		{"$", `names that start with $ are quoted: "$name"`},
 	} {

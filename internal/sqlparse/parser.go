@@ -9,7 +9,7 @@ import (
 
 const (
 	// MaxLength is the highest length of a statement in bytes.
-	MaxLength = 64 << 10
+	MaxLength = 256 << 10
 	// MaxDepth is how deep expressions may be nested.
 	MaxDepth = 200
 )
@@ -138,6 +138,7 @@ func (p *parser) statement() *Statement {
 	s := &Statement{Text: p.sql}
 	switch {
 	case p.keyword("SELECT"):
+		p.distinct()
 		s.Fields = p.fields()
 	case p.keyword("FOREACH"):
 		s.Foreach = true
@@ -160,7 +161,9 @@ func (p *parser) statement() *Statement {
 	}
 	for p.punct(";") {
 	}
-	p.expect(tEOF, "", "the end of the statement")
+	if p.err == nil && !p.is(tEOF, "") {
+		p.unexpected("the end of the statement", p.endHint())
+	}
 	return s
 }
 
@@ -170,6 +173,10 @@ func (p *parser) from(s *Statement) {
 		switch {
 		case p.peek().kind == tEOF:
 			hint = `name the topics: FROM "t/#"`
+		case p.exponent():
+			hint = "a number with an exponent has a point: 1.0e5"
+		case p.is(tKeyword, "WHERE"):
+			hint = `FROM and the topics stand before WHERE: FROM "t/#" WHERE …`
 		case misspelt(p.peek().text, "FROM") || misspelt(p.tokens[p.at-1].text, "FROM"):
 			hint = "did you mean FROM?"
 		}
@@ -180,12 +187,33 @@ func (p *parser) from(s *Statement) {
 		case tName, tQuoted, tString:
 			p.take()
 			s.From = append(s.From, Source{t.span, t.text})
+			if next := p.peek(); next.kind == tPunct && next.text != "," && next.text != ";" && next.span.Start == t.span.End {
+				p.unquoted(next)
+			}
 		default:
+			p.unquoted(t)
 			p.unexpected("a topic filter", `topics with / + # or $ are quoted: "t/#"`)
 		}
 		if !p.punct(",") {
 			break
 		}
+	}
+}
+
+// exponent reports whether the last token was what should have been the exponent of
+// the number before it: the e5 of 1e5 is an alias.
+func (p *parser) exponent() bool {
+	if p.at < 2 {
+		return false
+	}
+	number, name := p.tokens[p.at-2], p.tokens[p.at-1]
+	return number.kind == tInt && name.kind == tName && number.span.End == name.span.Start && (name.text[0] == 'e' || name.text[0] == 'E')
+}
+
+// unquoted reports a topic filter without quotes that the token belongs to.
+func (p *parser) unquoted(t *token) {
+	if err := unquotedTopic(p.sql, p.tokens[:p.at], t.span.Start); err != nil && p.err == nil {
+		p.err = err
 	}
 }
 
@@ -203,8 +231,12 @@ func (p *parser) fields() []Field {
 	var list []Field
 	for p.err == nil {
 		list = append(list, p.field())
+		comma := p.peek().span
 		if !p.punct(",") {
 			break
+		}
+		if t := p.peek(); t.kind == tKeyword && (t.text == "FROM" || t.text == "DO" || t.text == "INCASE") {
+			p.fault(comma, "there is nothing between the comma and "+t.text, "leave the comma out")
 		}
 	}
 	return list

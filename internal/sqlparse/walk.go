@@ -1,5 +1,16 @@
 package sqlparse
 
+// Walk calls visit for every expression in the statement, each before its parts.
+func (s *Statement) Walk(visit func(Expr)) {
+	for _, list := range [][]Field{s.Fields, s.Do} {
+		for i := range list {
+			Walk(list[i].Expr, visit)
+		}
+	}
+	Walk(s.InCase, visit)
+	Walk(s.Where, visit)
+}
+
 // Walk calls visit for x and for every expression in it, each before its parts.
 // The columns that are indexes of a path count as parts of it.
 func Walk(x Expr, visit func(Expr)) {

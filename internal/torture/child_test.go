@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
-	"github.com/sluiceio/sluice/rule"
+	"github.com/sluiceio/sluice/internal/oracle"
 	"github.com/sluiceio/sluice/sink/file"
 	"github.com/sluiceio/sluice/sink/kinesis"
 	"github.com/sluiceio/sluice/sink/spool"
@@ -33,24 +33,12 @@ type settings struct {
 	Buffer    string // folder of a durable buffer; none if empty
 	Dead      string // file of dead letters
 	TTL       time.Duration
-	Rules     []ruleText
+	Rules     []oracle.Text
 	SinkOff   bool // the sink that rules write to
 }
 
-// ruleText is a rule as a child gets it.
-type ruleText struct {
-	Name, SQL string
-	Actions   []rule.Action
-	Off       bool
-}
-
-// The sinks of a child. Rules write to first, which is Kinesis or the buffer in
-// front of it.
-const (
-	first = "first"
-	last  = "kinesis"
-	dead  = "dead"
-)
+// dead is the sink of dead letters.
+const dead = "dead"
 
 // report is what a child prints, a JSON line at a time.
 type report struct {
@@ -144,21 +132,21 @@ func (c *childBridge) build() error {
 	cfg := bridge.Config{
 		Sources:      map[string]bridge.Source{"mqtt": c.counted(src)},
 		Rules:        map[string]bridge.Rule{},
-		Sinks:        map[string]bridge.Sink{first: sink, dead: letters},
+		Sinks:        map[string]bridge.Sink{oracle.Sink: sink, dead: letters},
 		Queue:        bridge.QueueConfig{BackoffMax: queue.BackoffMax, ResumeInterval: queue.ResumeInterval},
-		Queues:       map[string]bridge.QueueConfig{first: queue},
+		Queues:       map[string]bridge.QueueConfig{oracle.Sink: queue},
 		DrainTimeout: 5 * time.Second,
 		Logger:       c.log,
 	}
 	if c.Buffer != "" {
-		if c.buffer, err = spool.Open(spool.Config{Dir: c.Buffer, Name: "buffer", Logger: c.log}); err != nil {
+		if c.buffer, err = spool.Open(spool.Config{Dir: c.Buffer, Name: "buffered", Logger: c.log}); err != nil {
 			return err
 		}
-		cfg.Sinks[first], cfg.Sinks[last], cfg.Queues[last] = c.buffer.Sink(), sink, queue
-		cfg.Sources["buffer"], cfg.Rules["forward"] = c.counted(c.buffer.Source()), c.buffer.Forward(last)
+		cfg.Sinks[oracle.Sink], cfg.Sinks[oracle.Last], cfg.Queues[oracle.Last] = c.buffer.Sink(), sink, queue
+		cfg.Sources["buffered"], cfg.Rules["forward"] = c.counted(c.buffer.Source()), c.buffer.Forward(oracle.Last)
 	}
 	for _, r := range c.Rules {
-		if cfg.Rules[r.Name], err = r.compile(); err != nil {
+		if cfg.Rules[r.Name], err = r.Compile(); err != nil {
 			return err
 		}
 	}
@@ -170,16 +158,12 @@ func (c *childBridge) build() error {
 			err = errors.Join(err, c.pipeline.EnableRule(r.Name, false))
 		}
 	}
-	return errors.Join(err, c.pipeline.EnableSink(first, !c.SinkOff))
-}
-
-func (r ruleText) compile() (bridge.Rule, error) {
-	return rule.New(rule.Config{Name: r.Name, SQL: r.SQL, Actions: r.Actions})
+	return errors.Join(err, c.pipeline.EnableSink(oracle.Sink, !c.SinkOff))
 }
 
 func (c *childBridge) kinesis() (*kinesis.Sink, error) {
 	return kinesis.New(kinesis.Config{
-		Stream: streams[0], Endpoint: c.Kinesis, Region: "us-east-1", AccessKeyID: "id", SecretAccessKey: "secret",
+		Stream: oracle.Streams[0], Endpoint: c.Kinesis, Region: "us-east-1", AccessKeyID: "id", SecretAccessKey: "secret",
 		Aggregate: c.Aggregate, Slots: 32, RequestTimeout: 2 * time.Second, Logger: c.log,
 	})
 }
@@ -195,7 +179,7 @@ func (c *childBridge) queue() bridge.QueueConfig {
 type command struct {
 	ID   int
 	Op   string
-	Rule ruleText
+	Rule oracle.Text
 }
 
 // obey carries out the commands that are read from in.
@@ -212,7 +196,7 @@ func (c *childBridge) obey(ctx context.Context, in io.Reader) {
 func (c *childBridge) change(ctx context.Context, cmd command) error {
 	switch p := c.pipeline; cmd.Op {
 	case "set":
-		r, err := cmd.Rule.compile()
+		r, err := cmd.Rule.Compile()
 		if err != nil {
 			return err
 		}
@@ -222,7 +206,7 @@ func (c *childBridge) change(ctx context.Context, cmd command) error {
 	case "remove":
 		return p.RemoveRule(cmd.Rule.Name)
 	case "sink on", "sink off":
-		return p.EnableSink(first, cmd.Op == "sink on")
+		return p.EnableSink(oracle.Sink, cmd.Op == "sink on")
 	case "swap":
 		return c.swap(ctx)
 	default:
@@ -237,9 +221,9 @@ func (c *childBridge) swap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name := first
+	name := oracle.Sink
 	if c.buffer != nil {
-		name = last
+		name = oracle.Last
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
@@ -291,7 +275,7 @@ func (n *counted) Read(ctx context.Context, dst []bridge.Message) (int, error) {
 }
 
 // Done implements bridge.Acker.
-func (n *counted) Done(seq uint64, err error) {
+func (n *counted) Done(seq uint64, o bridge.Outcome, err error) {
 	n.mu.Lock()
 	d, open := n.open[seq]
 	delete(n.open, seq)
@@ -299,7 +283,7 @@ func (n *counted) Done(seq uint64, err error) {
 		n.twice++
 	}
 	n.mu.Unlock()
-	d.Done(err)
+	d.Done(o, err)
 }
 
 func (n *counted) counts() (open, twice int) {

@@ -41,7 +41,7 @@ func TestPanics(t *testing.T) {
 			Sources: map[string]bridge.Source{"memory": src},
 			Rules: map[string]bridge.Rule{
 				"function": explode, "well": well,
-				"rule": bridge.RuleFunc(func(*bridge.Batch, *bridge.Message) error { panic("bug in a rule") }, "#"),
+				"rule": bridge.RuleFunc(func(*bridge.Out, *bridge.Message) error { panic("bug in a rule") }, "#"),
 			},
 			Sinks: map[string]bridge.Sink{
 				"well": sink, "ill": bridge.SinkFunc(func(context.Context, *bridge.Batch) error { panic("bug in a sink") }),

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluiceio/sluice/bridge"
 )
 
 // patience is how long anything may take that has nothing in its way, on a
@@ -87,14 +89,18 @@ func (p *process) note(r report) {
 		p.reply <- r
 	}
 	for name, s := range r.Stats.Sinks {
-		if sum := s.Success + s.Failed + s.Dropped.Total() + uint64(s.Inflight) + uint64(s.Queuing); sum != s.Matched {
+		sum := uint64(s.Queue.Inflight) + uint64(s.Queue.Waiting)
+		for _, n := range s.Ended {
+			sum += n
+		}
+		if sum != s.Matched {
 			p.t.Errorf("sink %s: matched %d, but the sum is %d: %+v", name, s.Matched, sum, s)
 		}
-		if s.Failed > s.DeadLettered+uint64(s.Inflight) {
-			p.t.Errorf("sink %s gave up %d records, of which %d became dead letters", name, s.Failed, s.DeadLettered)
+		if s.Ended[bridge.Refused] > 0 {
+			p.t.Errorf("sink %s: %d records were refused and did not become dead letters", name, s.Ended[bridge.Refused])
 		}
-		if s.Dropped.Expired > 0 {
-			p.t.Errorf("sink %s: %d records expired", name, s.Dropped.Expired)
+		if s.Ended[bridge.Expired] > 0 {
+			p.t.Errorf("sink %s: %d records expired", name, s.Ended[bridge.Expired])
 		}
 	}
 	if r.Twice > 0 {
@@ -114,7 +120,7 @@ func (p *process) checkEnd(r report) {
 		p.t.Errorf("%d messages were not settled", r.Open)
 	}
 	for name, s := range r.Stats.Rules {
-		if s.Matched != s.Passed+s.Failed || s.Failed != s.Exception+s.NoResult {
+		if s.Matched != s.Passed+s.Exception+s.NoResult {
 			p.t.Errorf("rule %s: matched %d, passed %d, exceptions %d, no result %d", name, s.Matched, s.Passed, s.Exception, s.NoResult)
 		}
 		if s.Actions != s.ActionsSuccess+s.ActionsFailed+s.ActionsDiscarded {
@@ -129,11 +135,11 @@ func (p *process) last() report {
 	return p.latest
 }
 
-// idle tells whether everything that the bridge took has been stored.
+// idle reports whether everything that the bridge took has been stored.
 func (p *process) idle() bool {
 	r := p.last()
 	for _, s := range r.Stats.Sinks {
-		if s.Inflight+s.Queuing > 0 {
+		if s.Queue.Inflight+s.Queue.Waiting > 0 {
 			return false
 		}
 	}

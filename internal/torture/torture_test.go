@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/internal/mqttfake"
+	"github.com/sluiceio/sluice/internal/oracle"
 	"github.com/sluiceio/sluice/sink/kinesis/kinesistest"
 )
 
@@ -76,14 +77,14 @@ func TestTorture(t *testing.T) {
 type torture struct {
 	*testing.T
 	*world
-	history
+	oracle.History
 	rng    *rand.Rand
 	binary string
 	env    []string // of the bridge
 	config settings
 	keys   int
 	disk   *smallDisk // nil for none
-	rules  map[string]*spec
+	rules  map[string]*oracle.Rule
 	labels int
 	did    int // commands
 	bridge *process
@@ -97,23 +98,23 @@ func newTorture(t *testing.T, seed uint64) *torture {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	h := &torture{
 		T: t, world: newWorld(t), rng: rng, binary: os.Args[0], events: map[string]int{}, keys: 1 + rng.IntN(300),
-		rules: map[string]*spec{}, history: history{versions: map[string][]version{}},
+		rules: map[string]*oracle.Rule{},
 	}
 	h.config = settings{
 		Broker: h.addr, Kinesis: h.url, Window: 1 + rng.IntN(5000), Dead: filepath.Join(t.TempDir(), "dead.jsonl"),
 	}
-	h.rules["whole"] = wholeRule()
+	h.rules["whole"] = oracle.WholeRule()
 	for _, name := range ruleNames[:2] {
 		h.rules[name] = h.newRule(name)
 	}
 	for name, s := range h.rules {
-		h.change(name, s, 0, 0)
+		h.Change(name, s, 0, 0)
 	}
 	return h
 }
 
 func (h *torture) run() {
-	h.payloads = h.config.Buffer == "" // behind a buffer only the record is known
+	h.Payloads = h.config.Buffer == "" // behind a buffer only the record is known
 	h.start()
 	h.awaitSubscription()
 	for end := time.Now().Add(*duration); time.Now().Before(end); {
@@ -135,36 +136,36 @@ func (h *torture) run() {
 
 // judge compares what arrived with what must have.
 func (h *torture) judge() {
-	var arrived []arrival
-	for _, stream := range streams {
-		arrived = append(arrived, arrivals(stream, h.server.UserRecords(stream))...)
+	var arrived []oracle.Arrival
+	for _, stream := range oracle.Streams {
+		arrived = append(arrived, oracle.Arrivals(stream, h.server.UserRecords(stream))...)
 		require.Empty(h, h.server.DroppedByKCL(stream))
 	}
 	letters := h.letters()
-	expected, twice, problems := h.check(append(arrived, letters...))
+	expected, twice, problems := h.Check(append(arrived, letters...))
 	require.Empty(h, problems[:min(len(problems), 10)], "%d problems\n%s", len(problems), strings.Join(h.story, "\n"))
 	if h.env != nil {
 		require.True(h, h.jumped, "the clock of the bridge has not jumped")
 	}
 	h.Logf("%d messages with %d keys, window %d, %d rules with %d versions; %d records of %d that might be, %d of them dead letters, %d more than once; %d requests refused for their time; memory up to %d MiB; %v",
-		len(h.sent), h.keys, h.config.Window, len(h.versions), h.labels, len(arrived)+len(letters)-twice, expected, len(letters), twice, h.skewed.Load(), h.peak>>20, h.events)
+		len(h.Sent), h.keys, h.config.Window, len(h.rules), h.labels, len(arrived)+len(letters)-twice, expected, len(letters), twice, h.skewed.Load(), h.peak>>20, h.events)
 }
 
 // letters reads the dead letters. A line may be torn by a kill.
-func (h *torture) letters() (list []arrival) {
+func (h *torture) letters() (list []oracle.Arrival) {
 	text, err := os.ReadFile(h.config.Dead)
 	require.NoError(h, err)
 	torn := 0
 	for line := range bytes.Lines(text) {
-		l := new(letter)
+		l := new(oracle.Letter)
 		if json.Unmarshal(line, l) != nil {
 			torn++
 			continue
 		}
 		if l.Attrs.Dest == "" {
-			l.Attrs.Dest = streams[0]
+			l.Attrs.Dest = oracle.Streams[0]
 		}
-		list = append(list, arrival{stream: l.Attrs.Dest, key: l.Key, data: l.Data, letter: l})
+		list = append(list, oracle.Arrival{Stream: l.Attrs.Dest, Key: l.Key, Data: l.Data, Letter: l})
 	}
 	require.LessOrEqual(h, torn, h.events["kill -9"])
 	return list
@@ -173,7 +174,7 @@ func (h *torture) letters() (list []arrival) {
 // event notes what happens, and behind which message.
 func (h *torture) event(what string) {
 	h.events[what]++
-	h.story = append(h.story, fmt.Sprintf("%d (%d settled): %s", len(h.sent), len(h.sent)-h.broker.Pending(), what))
+	h.story = append(h.story, fmt.Sprintf("%d (%d settled): %s", len(h.Sent), len(h.Sent)-h.broker.Pending(), what))
 }
 
 func (h *torture) pause(d time.Duration) {
@@ -195,9 +196,9 @@ func (h *torture) awaitSubscription() {
 func (h *torture) publish(n int) {
 	msgs := make([]mqttfake.Message, n)
 	for i := range msgs {
-		m := randomMessage(h.rng, len(h.sent), h.keys)
-		h.sent = append(h.sent, m)
-		msgs[i] = mqttfake.Message{Topic: m.topic, QoS: 1, Payload: m.payload()}
+		m := oracle.RandomMessage(h.rng, len(h.Sent), h.keys)
+		h.Sent = append(h.Sent, m)
+		msgs[i] = mqttfake.Message{Topic: m.Topic, QoS: 1, Payload: m.Payload()}
 	}
 	h.broker.Publish(msgs...)
 }
@@ -227,7 +228,7 @@ func (h *torture) trouble() {
 	case n < 23:
 		for range 1 + h.rng.IntN(3) {
 			h.event("swap")
-			h.do("swap", ruleText{})
+			h.do("swap", oracle.Text{})
 			h.publish(h.rng.IntN(200))
 		}
 	case n < 24:
@@ -242,9 +243,9 @@ func (h *torture) trouble() {
 
 var ruleNames = []string{"r1", "r2", "r3", "r4"}
 
-func (h *torture) newRule(name string) *spec {
+func (h *torture) newRule(name string) *oracle.Rule {
 	h.labels++
-	return randomRule(h.rng, name, fmt.Sprintf("%s.%d", name, h.labels))
+	return oracle.RandomRule(h.rng, name, fmt.Sprintf("%s.%d", name, h.labels))
 }
 
 // changeRule adds, replaces, removes, enables or disables a rule.
@@ -258,16 +259,16 @@ func (h *torture) changeRule() {
 		s = h.newRule(name)
 		s.Off = off
 		h.rules[name] = s
-		h.alter(map[string]*spec{name: s}, "set", s.ruleText)
+		h.alter(map[string]*oracle.Rule{name: s}, "set", s.Text)
 	case n == 3:
 		h.event("rule removed")
 		delete(h.rules, name)
-		h.alter(map[string]*spec{name: nil}, "remove", s.ruleText)
+		h.alter(map[string]*oracle.Rule{name: nil}, "remove", s.Text)
 	default:
 		h.event("rule switched")
 		s.Off = !s.Off
 		op := map[bool]string{true: "disable", false: "enable"}[s.Off]
-		h.alter(map[string]*spec{name: s}, op, s.ruleText)
+		h.alter(map[string]*oracle.Rule{name: s}, op, s.Text)
 	}
 }
 
@@ -275,29 +276,29 @@ func (h *torture) changeRule() {
 func (h *torture) switchSink() {
 	h.event("sink switched")
 	h.config.SinkOff = true
-	h.alter(h.rules, "sink off", ruleText{})
+	h.alter(h.rules, "sink off", oracle.Text{})
 	h.publish(h.rng.IntN(300))
 	if h.rng.IntN(2) == 0 {
 		h.kill()
 	}
 	h.config.SinkOff = false
-	h.alter(h.rules, "sink on", ruleText{})
+	h.alter(h.rules, "sink on", oracle.Text{})
 }
 
 // alter carries out a command which changes what the rules mean, and notes it.
-func (h *torture) alter(changed map[string]*spec, op string, r ruleText) {
-	settled := len(h.sent) - h.broker.Pending()
+func (h *torture) alter(changed map[string]*oracle.Rule, op string, r oracle.Text) {
+	settled := len(h.Sent) - h.broker.Pending()
 	h.do(op, r)
-	received := min(len(h.sent), len(h.sent)-h.broker.Pending()+h.config.Window)
+	received := min(len(h.Sent), len(h.Sent)-h.broker.Pending()+h.config.Window)
 	for name, s := range changed {
 		if h.config.SinkOff || s != nil && s.Off {
 			s = nil
 		}
-		h.change(name, s, settled, received)
+		h.Change(name, s, settled, received)
 	}
 }
 
-func (h *torture) do(op string, r ruleText) {
+func (h *torture) do(op string, r oracle.Text) {
 	h.did++
 	h.bridge.do(command{h.did, op, r})
 }
@@ -313,9 +314,9 @@ func (h *torture) settle() {
 func (h *torture) start() {
 	h.config.Rules = nil
 	for _, s := range h.rules {
-		h.config.Rules = append(h.config.Rules, s.ruleText)
+		h.config.Rules = append(h.config.Rules, s.Text)
 	}
-	slices.SortFunc(h.config.Rules, func(a, b ruleText) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(h.config.Rules, func(a, b oracle.Text) int { return strings.Compare(a.Name, b.Name) })
 	h.bridge = startProcess(h.T, h.binary, h.env, h.config)
 }
 

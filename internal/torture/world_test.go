@@ -15,11 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/internal/mqttfake"
+	"github.com/sluiceio/sluice/internal/oracle"
 	"github.com/sluiceio/sluice/sink/kinesis/kinesistest"
 )
-
-// streams are the streams that records go to; the first is the sink's default.
-var streams = []string{"a", "b"}
 
 // world is what is around a bridge.
 type world struct {
@@ -34,7 +32,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		broker: mqttfake.New(mqttfake.Options{}),
 		server: kinesistest.Start(t, kinesistest.Config{Streams: []kinesistest.StreamConfig{
-			{Name: streams[0], Shards: 4}, {Name: streams[1], Shards: 2},
+			{Name: oracle.Streams[0], Shards: 4}, {Name: oracle.Streams[1], Shards: 2},
 		}}),
 	}
 	t.Cleanup(w.broker.Close)
@@ -64,7 +62,7 @@ func (w *world) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 // split halves one of the open shards of a stream.
 func (h *torture) split() {
 	h.events["split"]++
-	ctx, stream := h.Context(), streams[h.rng.IntN(2)]
+	ctx, stream := h.Context(), oracle.Streams[h.rng.IntN(2)]
 	list, err := h.server.ListShards(ctx, &sdk.ListShardsInput{
 		StreamName: aws.String(stream), ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
 	})

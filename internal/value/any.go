@@ -139,14 +139,14 @@ func (v Value) Any() any {
 	case KindBits:
 		return string(appendBits(nil, v))
 	case KindList:
-		elements := v.Elements(nil)
+		elements := v.Tree().list()
 		out := make([]any, len(elements))
 		for i, e := range elements {
 			out[i] = e.Any()
 		}
 		return out
 	case KindMap:
-		pairs := v.Pairs(nil)
+		pairs := v.Tree().pairs()
 		out := make(map[string]any, len(pairs))
 		for _, p := range pairs {
 			out[strings.Clone(p.Key)] = p.Value.Any()

@@ -2,21 +2,13 @@ package value
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
-
-// DefaultLimit is how many bytes one evaluation may put into an Arena whose Limit
-// is 0.
-const DefaultLimit = 16 << 20
 
 // keep is the largest chunk that an Arena keeps for the next evaluation.
 const keep = 1 << 20
-
-// ErrLimit says that one evaluation made more data than its Arena's limit allows.
-var ErrLimit = errors.New("the evaluation makes too much data")
 
 // Arena is the memory of one evaluation: strings, lists and maps that are made on
 // the way. Reset makes it empty again and keeps its memory, so that evaluations
@@ -24,8 +16,10 @@ var ErrLimit = errors.New("the evaluation makes too much data")
 // Arena works and takes everything from the heap. An Arena is not safe for
 // concurrent use.
 type Arena struct {
-	// Limit is how many bytes one evaluation may take, default DefaultLimit.
+	// Limit is how many bytes one evaluation may make, default DefaultLimit.
 	Limit int
+	// Time is how long one evaluation may work, default DefaultTime.
+	Time time.Duration
 
 	bytes []byte
 	vals  []Value
@@ -33,6 +27,10 @@ type Arena struct {
 	// What the chunks were too small for since the last Reset.
 	lostBytes, lostVals, lostPairs int
 	used                           int
+
+	work, tick int // bytes worked on, and when to look at the clock
+	started    time.Time
+	late       bool
 }
 
 // Reset empties the arena; every Value made in it becomes invalid.
@@ -43,6 +41,7 @@ func (a *Arena) Reset() {
 	clear(a.pairs)
 	a.pairs = renew(a.pairs, a.lostPairs, keep/40)
 	a.lostBytes, a.lostVals, a.lostPairs, a.used = 0, 0, 0, 0
+	a.work, a.tick, a.started, a.late = 0, tick, time.Time{}, false
 }
 
 // renew empties a chunk, or makes one that would have been large enough.
@@ -51,26 +50,6 @@ func renew[T any](chunk []T, lost, most int) []T {
 		return chunk[:0]
 	}
 	return make([]T, 0, min(2*(len(chunk)+lost), most))
-}
-
-// Err returns an error that wraps ErrLimit when the evaluation has taken more
-// than the limit.
-func (a *Arena) Err() error { return a.Room(0) }
-
-// Room returns an error that wraps ErrLimit when n more bytes would exceed the
-// limit. Ask before making something whose size the data decide.
-func (a *Arena) Room(n int) error {
-	if a == nil {
-		return nil
-	}
-	limit := a.Limit
-	if limit == 0 {
-		limit = DefaultLimit
-	}
-	if n > limit || a.used > limit-n {
-		return fmt.Errorf("%w: the limit is %d bytes", ErrLimit, limit)
-	}
-	return nil
 }
 
 // Buffer returns an empty buffer with room for n bytes to append to. Nothing else
@@ -166,4 +145,24 @@ func (a *Arena) Put(m Value, key string, v Value) Value {
 		copy(out[i+1:], old[i:])
 	}
 	return sortedMap(out)
+}
+
+// PutAll returns the map m with members, which are sorted and have different keys,
+// set; m itself stays as it is, and what is no map counts as an empty one.
+func (a *Arena) PutAll(m Value, members []Pair) Value {
+	old := m.Pairs(a)
+	if len(old) == 0 {
+		return sortedMap(members)
+	}
+	out := a.Pairs(len(old) + len(members))[:0]
+	for _, p := range old {
+		for len(members) > 0 && members[0].Key < p.Key {
+			out, members = append(out, members[0]), members[1:]
+		}
+		if len(members) > 0 && members[0].Key == p.Key {
+			p, members = members[0], members[1:]
+		}
+		out = append(out, p)
+	}
+	return sortedMap(append(out, members...))
 }

@@ -45,8 +45,8 @@ func Add(a *Arena, x, y Value) (Value, error) {
 
 // Concat returns x and y as text, joined.
 func Concat(a *Arena, x, y Value) (Value, error) {
-	b := AppendText(a.Buffer(64), x)
-	b = AppendText(b, y)
+	b := a.AppendText(a.Buffer(64), x)
+	b = a.AppendText(b, y)
 	s := a.Keep(b)
 	return String(s), a.Err()
 }
@@ -80,12 +80,6 @@ func Mul(x, y Value) (Value, error) {
 	}
 	return floats("*", x, y, func(p, q float64) float64 { return p * q })
 }
-
-// MaxBits is how many bits an integer that a rule computes may have.
-const MaxBits = 1 << 20
-
-// ErrTooBig says that an integer would have more than MaxBits bits.
-var ErrTooBig = fmt.Errorf("the integer has more than %d bits", MaxBits)
 
 func mul64(p, q int64) (int64, bool) {
 	hi, lo := bits.Mul64(magnitude(p), magnitude(q))

@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/big"
 	"strings"
+
+	"github.com/sluiceio/sluice/internal/jsonx"
 )
 
 // Op is a comparison operator.
@@ -97,35 +99,84 @@ func atom(v Value) string {
 
 // Equal reports whether x and y are the same: of the same kind and equal all the
 // way down. The integer 1 and the float 1.0 are not.
-func Equal(x, y Value) bool {
+func Equal(x, y Value) bool { return equal(x, y, 0) }
+
+// equal is Equal for values that are depth levels below those that are compared.
+func equal(x, y Value, depth int) bool {
 	if x.kind != y.kind {
 		return false
 	}
+	if sameText(x, y) {
+		return true
+	}
+	if x.kind == KindList && x.form == rawJSON && y.form == rawJSON && depth < lazyDepth {
+		same := true
+		n := eachPair(x.raw(), y.raw(), func(p, q Value) bool {
+			same = equal(p, q, depth+1)
+			return same
+		})
+		return same && n == 0
+	}
+	x, y = x.Tree(), y.Tree()
 	switch x.kind {
 	case KindList:
-		p, q := x.Elements(nil), y.Elements(nil)
+		p, q := x.list(), y.list()
 		if len(p) != len(q) {
 			return false
 		}
 		for i := range p {
-			if !Equal(p[i], q[i]) {
+			if !equal(p[i], q[i], depth+1) {
 				return false
 			}
 		}
 		return true
 	case KindMap:
-		p, q := x.Pairs(nil), y.Pairs(nil)
+		p, q := x.pairs(), y.pairs()
 		if len(p) != len(q) {
 			return false
 		}
 		for i := range p {
-			if p[i].Key != q[i].Key || !Equal(p[i].Value, q[i].Value) {
+			if p[i].Key != q[i].Key || !equal(p[i].Value, q[i].Value, depth+1) {
 				return false
 			}
 		}
 		return true
 	}
 	return Order(x, y) == 0
+}
+
+// eachPair calls f for the elements of two lists that are JSON text, one of each at
+// a time, as long as it returns true and both have more. The result tells which
+// list is longer, as a comparison does.
+func eachPair(x, y []byte, f func(p, q Value) bool) int {
+	i, j := jsonx.Space(x, 1), jsonx.Space(y, 1)
+	for x[i] != ']' && y[j] != ']' {
+		end, kind := jsonx.Skip(x, i)
+		p := (*Arena)(nil).FromJSON(x[i:end:end], kind)
+		i = behind(x, end)
+		end, kind = jsonx.Skip(y, j)
+		q := (*Arena)(nil).FromJSON(y[j:end:end], kind)
+		j = behind(y, end)
+		if !f(p, q) {
+			return 0
+		}
+	}
+	switch {
+	case x[i] != ']':
+		return 1
+	case y[j] != ']':
+		return -1
+	}
+	return 0
+}
+
+// behind returns the position of the next element, or of the closing bracket, given
+// the end of one.
+func behind(text []byte, end int) int {
+	if end = jsonx.Space(text, end); text[end] == ',' {
+		end = jsonx.Space(text, end+1)
+	}
+	return end
 }
 
 // rank is the place of a kind in the order of kinds.
@@ -140,7 +191,10 @@ var rank = [...]uint8{
 // their exact value, so 1 and 1.0 are equal. Maps compare by size, then keys, then
 // values; lists by their first different element, then length; strings bytewise.
 // The result is negative, zero or positive.
-func Order(x, y Value) int {
+func Order(x, y Value) int { return order(x, y, 0) }
+
+// order is Order for values that are depth levels below those that are compared.
+func order(x, y Value, depth int) int {
 	if d := int(rank[x.kind]) - int(rank[y.kind]); d != 0 {
 		return d
 	}
@@ -149,15 +203,33 @@ func Order(x, y Value) int {
 		return orderNumbers(x, y)
 	case 1:
 		return strings.Compare(atom(x), atom(y))
-	case 2:
-		return orderMaps(x.Pairs(nil), y.Pairs(nil))
-	case 3:
-		return orderLists(x.Elements(nil), y.Elements(nil))
+	case 2, 3:
+		if sameText(x, y) {
+			return 0
+		}
+		if x.kind == KindList && x.form == rawJSON && y.form == rawJSON && depth < lazyDepth {
+			d := 0
+			n := eachPair(x.raw(), y.raw(), func(p, q Value) bool {
+				d = order(p, q, depth+1)
+				return d == 0
+			})
+			return d + n // one of them is 0
+		}
+		if x, y = x.Tree(), y.Tree(); x.kind == KindMap {
+			return orderMaps(x.pairs(), y.pairs())
+		}
+		return orderLists(x.list(), y.list())
 	}
 	if x.kind == KindString && y.kind == KindString {
 		return strings.Compare(x.AsString(), y.AsString())
 	}
 	return orderBits(x, y)
+}
+
+// sameText reports whether x and y are lists or maps with the same text, which
+// spares decoding them.
+func sameText(x, y Value) bool {
+	return x.form == rawJSON && y.form == rawJSON && view(x.raw()) == view(y.raw())
 }
 
 func orderMaps(p, q []Pair) int {
@@ -217,11 +289,17 @@ func orderNumbers(x, y Value) int {
 	return x.AsBig().Cmp(y.AsBig())
 }
 
+// maxExponent is how many bits the largest float has before its point.
+const maxExponent = 1024
+
 // orderIntFloat compares an integer with a float without rounding either.
 func orderIntFloat(x Value, f float64) int {
 	const exact = 1 << 53 // integers up to here are floats too
 	if i := int64(x.n); x.form == plain && i >= -exact && i <= exact {
 		return sign(float64(i), f)
+	}
+	if n := x.AsBig(); n.BitLen() > maxExponent {
+		return n.Sign() // larger than any float
 	}
 	return new(big.Float).SetInt(x.AsBig()).Cmp(big.NewFloat(f))
 }

@@ -1,7 +1,6 @@
 package value
 
 import (
-	"math/big"
 	"strconv"
 	"unsafe"
 
@@ -39,6 +38,7 @@ func (a *Arena) FromJSON(text []byte, kind jsonx.Kind) Value {
 
 // Decode returns the value of a JSON document. Its error is a *jsonx.SyntaxError.
 func (a *Arena) Decode(doc []byte) (Value, error) {
+	a.Work(len(doc))
 	if err := jsonx.Valid(doc); err != nil {
 		return Undefined(), err
 	}
@@ -73,7 +73,10 @@ func parseInt(text []byte) Value {
 	if n, err := strconv.ParseInt(view(text), 10, 64); err == nil {
 		return Int(n)
 	}
-	i, _ := new(big.Int).SetString(string(text), 10)
+	i, ok := parseBig(string(text))
+	if !ok {
+		return Undefined() // the scanner has refused what is too long
+	}
 	return BigInt(i)
 }
 
@@ -126,6 +129,7 @@ func (v Value) Elements(a *Arena) []Value {
 		return v.list()
 	}
 	text := v.raw()
+	a.Work(len(text))
 	out := a.Values(count(text))
 	i := jsonx.Space(text, 1)
 	for k := range out {
@@ -149,6 +153,7 @@ func (v Value) Pairs(a *Arena) []Pair {
 		return v.pairs()
 	}
 	text := v.raw()
+	a.Work(len(text))
 	out := a.Pairs(count(text))
 	i := jsonx.Space(text, 1)
 	for k := range out {

@@ -13,11 +13,17 @@ import (
 )
 
 // AppendJSON appends v as JSON without white space: members sorted by name,
-// undefined as the string "undefined", floats in their shortest form and always
-// with a point or an exponent, text in UTF-8 with every byte that is not UTF-8
-// replaced by U+FFFD. A map or list that is still JSON text is brought into the
-// same form.
-func AppendJSON(dst []byte, v Value) []byte {
+// undefined as the string "undefined", floats in the shortest form that reads
+// back as they are, text in UTF-8 with every byte that is not UTF-8 replaced by
+// U+FFFD. A map or list that is still JSON text is brought into the same form.
+func AppendJSON(dst []byte, v Value) []byte { return appendJSON(dst, v, math.MaxInt) }
+
+// AppendJSON is the function AppendJSON for text that counts against the budget:
+// it stops soon after dst has become longer than what is left of that, so that
+// what shares its parts cannot fill the memory. The caller spends what it keeps.
+func (a *Arena) AppendJSON(dst []byte, v Value) []byte { return appendJSON(dst, v, a.Left()) }
+
+func appendJSON(dst []byte, v Value, most int) []byte {
 	switch v.kind {
 	case KindUndefined:
 		return append(dst, `"undefined"`...)
@@ -31,64 +37,44 @@ func AppendJSON(dst []byte, v Value) []byte {
 		}
 		return strconv.AppendInt(dst, int64(v.n), 10)
 	case KindFloat:
-		return appendFloat(dst, math.Float64frombits(v.n))
+		return appendJSONFloat(dst, math.Float64frombits(v.n))
 	case KindString:
 		return AppendQuoted(dst, v.AsString())
 	case KindBits:
 		return AppendQuoted(dst, view(appendBits(nil, v)))
 	}
 	if v.form == rawJSON {
-		dst, _ = appendRaw(dst, v.raw(), 0)
+		dst, _ = appendRaw(dst, v.raw(), 0, 0)
 		return dst
 	}
 	if v.kind == KindMap {
-		return AppendObject(dst, v.pairs())
+		return appendObject(dst, v.pairs(), most)
 	}
 	dst = append(dst, '[')
 	for i, e := range v.list() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = AppendJSON(dst, e)
+		if dst = appendJSON(dst, e, most); len(dst) > most {
+			return dst
+		}
 	}
 	return append(dst, ']')
 }
 
-// AppendObject appends a JSON object of the pairs in the order given.
-func AppendObject(dst []byte, pairs []Pair) []byte {
+// appendObject appends a JSON object of the pairs in the order given.
+func appendObject(dst []byte, pairs []Pair, most int) []byte {
 	dst = append(dst, '{')
 	for i := range pairs {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = append(AppendQuoted(dst, pairs[i].Key), ':')
-		dst = AppendJSON(dst, pairs[i].Value)
+		if dst = appendJSON(dst, pairs[i].Value, most); len(dst) > most {
+			return dst
+		}
 	}
 	return append(dst, '}')
-}
-
-// appendFloat writes the shortest form that reads back as f: fixed between 1e-6
-// and 1e21 and with an exponent outside, as JavaScript does, but with a decimal.
-func appendFloat(dst []byte, f float64) []byte {
-	if f == 0 {
-		return append(dst, "0.0"...) // no minus
-	}
-	if abs := math.Abs(f); abs >= 1e-6 && abs < 1e21 {
-		start := len(dst)
-		dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
-		for _, c := range dst[start:] {
-			if c == '.' {
-				return dst
-			}
-		}
-		return append(dst, ".0"...)
-	}
-	dst = strconv.AppendFloat(dst, f, 'e', -1, 64)
-	if n := len(dst); dst[n-2] == '0' && dst[n-4] == 'e' { // e-07 to e-7
-		dst[n-2] = dst[n-1]
-		dst = dst[:n-1]
-	}
-	return dst
 }
 
 const upperHex = "0123456789ABCDEF"
@@ -149,11 +135,11 @@ var quoted = func() (q [256]string) {
 }()
 
 // appendRaw appends the valid JSON value at text[i] in the form of AppendJSON and
-// returns the position behind it.
-func appendRaw(dst, text []byte, i int) ([]byte, int) {
+// returns the position behind it; depth is how deep it is in the text.
+func appendRaw(dst, text []byte, i, depth int) ([]byte, int) {
 	switch text[i] {
 	case '{':
-		return appendRawObject(dst, text, i)
+		return appendRawObject(dst, text, i, depth)
 	case '[':
 		dst = append(dst, '[')
 		for i = jsonx.Space(text, i+1); text[i] != ']'; {
@@ -161,7 +147,7 @@ func appendRaw(dst, text []byte, i int) ([]byte, int) {
 				dst = append(dst, ',')
 				i = jsonx.Space(text, i+1)
 			}
-			dst, i = appendRaw(dst, text, i)
+			dst, i = appendRaw(dst, text, i, depth+1)
 			i = jsonx.Space(text, i)
 		}
 		return append(dst, ']'), i + 1
@@ -171,7 +157,7 @@ func appendRaw(dst, text []byte, i int) ([]byte, int) {
 	case jsonx.Float:
 		if !shortest(text[i:end]) {
 			f, _ := strconv.ParseFloat(view(text[i:end]), 64)
-			return appendFloat(dst, f), end
+			return appendJSONFloat(dst, f), end
 		}
 	case jsonx.Escaped:
 		return appendRequoted(dst, text[i+1:end-1]), end
@@ -207,9 +193,12 @@ type member struct {
 }
 
 // appendRawObject writes the members as they come and sorts what it has written
-// when they do not come in order. An object that is too large for that, or has
-// names with escape sequences, is decoded.
-func appendRawObject(dst, text []byte, i int) ([]byte, int) {
+// when they do not come in order. An object that is too large or too deep for
+// that, or has names with escape sequences, is decoded.
+func appendRawObject(dst, text []byte, i, depth int) ([]byte, int) {
+	if depth >= lazyDepth {
+		return appendDecoded(dst, text, i, depth)
+	}
 	var buf [32]member
 	members, sorted := buf[:0], true
 	start, open := len(dst), i
@@ -220,9 +209,7 @@ func appendRawObject(dst, text []byte, i int) ([]byte, int) {
 		n := len(members)
 		inOrder := n == 0 || string(members[n-1].name) < string(name)
 		if kind == jsonx.Escaped || n == len(buf) && !(sorted && inOrder) {
-			end, _ = jsonx.Skip(text, open)
-			v := (*Arena)(nil).FromJSON(text[open:end:end], jsonx.Object)
-			return AppendObject(dst[:start], v.Pairs(nil)), end
+			return appendDecoded(dst[:start], text, open, depth)
 		}
 		if n == len(buf) {
 			members = append(buf[:0], members[n-1]) // those before are where they belong
@@ -233,7 +220,7 @@ func appendRawObject(dst, text []byte, i int) ([]byte, int) {
 		}
 		from := len(dst)
 		dst = append(append(dst, text[i:end]...), ':')
-		dst, i = appendRaw(dst, text, jsonx.Space(text, jsonx.Space(text, end)+1))
+		dst, i = appendRaw(dst, text, jsonx.Space(text, jsonx.Space(text, end)+1), depth+1)
 		members = append(members, member{name, from, len(dst)})
 		if i = jsonx.Space(text, i); text[i] == ',' {
 			i = jsonx.Space(text, i+1)
@@ -260,23 +247,4 @@ func rearrange(dst []byte, start int, members []member) []byte {
 		dst = append(dst, dst[m.from:m.to]...)
 	}
 	return dst[:start+copy(dst[start:], dst[end:])]
-}
-
-// shortest reports whether the text of a float is surely what appendFloat would
-// write: at most 15 digits, which any float64 keeps, no exponent, no zeros at its
-// end, and not so small that an exponent would be due.
-func shortest(text []byte) bool {
-	n := len(text)
-	if text[0] == '-' {
-		text = text[1:]
-	}
-	if n > 16 || len(text) > 2 && text[0] == '0' && text[2] == '0' {
-		return false
-	}
-	for _, c := range text {
-		if c|0x20 == 'e' {
-			return false
-		}
-	}
-	return text[len(text)-1] != '0' || text[len(text)-2] == '.' && text[0] != '0'
 }

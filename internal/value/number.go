@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+
+	"github.com/sluiceio/sluice/internal/jsonx"
 )
 
 // ErrNotNumber says that a text is no number in the forms that the language
@@ -24,7 +26,7 @@ func ParseInt(s string) (Value, bool) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return Int(n), true
 	}
-	i, ok := new(big.Int).SetString(s, 10)
+	i, ok := parseBig(s)
 	if !ok {
 		return Undefined(), false
 	}
@@ -42,10 +44,13 @@ func ParseFloat(s string) (Value, bool) {
 }
 
 // ParseNumber returns the integer or else the float that a text holds. Its error
-// wraps ErrNotNumber.
+// wraps ErrNotNumber, or is ErrTooBig.
 func ParseNumber(s string) (Value, error) {
 	if v, ok := ParseInt(s); ok {
 		return v, nil
+	}
+	if len(s) > jsonx.MaxDigits && allDigits(s[1:]) {
+		return Undefined(), ErrTooBig
 	}
 	if v, ok := ParseFloat(s); ok {
 		return v, nil

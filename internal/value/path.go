@@ -34,6 +34,7 @@ func (v Value) Member(a *Arena, name string) Value {
 
 // rawMember finds a member in the text of an object; the last of its name wins.
 func (a *Arena) rawMember(text []byte, name string) Value {
+	a.Work(len(text))
 	from, to, found := 0, 0, jsonx.Missing
 	var buf [64]byte
 	for i := jsonx.Space(text, 1); text[i] != '}'; {
@@ -72,6 +73,7 @@ func (v Value) Element(a *Arena, i int) Value {
 		return l[i]
 	}
 	text := v.raw()
+	a.Work(len(text))
 	if i < 0 {
 		if i += count(text); i < 0 {
 			return Undefined()
@@ -90,8 +92,16 @@ func (v Value) Element(a *Arena, i int) Value {
 
 // Parse returns what v is when a path leads into it: the decoded value when v is
 // a string that holds JSON, undefined when it is a string that does not, and v
-// itself when it is no string.
+// itself when it is no string. JSON that is a string holding JSON is decoded too.
 func (v Value) Parse(a *Arena) Value {
+	for v.kind == KindString {
+		v = v.ParseOnce(a)
+	}
+	return v
+}
+
+// ParseOnce is Parse without looking into a string that the string v holds.
+func (v Value) ParseOnce(a *Arena) Value {
 	if v.kind != KindString {
 		return v
 	}

@@ -1,5 +1,7 @@
 package value
 
+import "math"
+
 // Charge counts v against the arena's limit as if it had been copied there, and
 // returns an error that wraps ErrLimit when that is exceeded. A list or map that
 // is made of others shares their memory, but not the room that it takes when it
@@ -8,18 +10,21 @@ func (a *Arena) Charge(v Value) error {
 	if v.kind != KindList && v.kind != KindMap {
 		return nil
 	}
-	limit := a.Limit
-	if limit == 0 {
-		limit = DefaultLimit
+	if a != nil {
+		a.used += size(v, a.limit())
 	}
-	a.used += size(v, limit)
 	return a.Err()
 }
+
+// Weight is about how many bytes v takes as text.
+func (v Value) Weight() int { return size(v, math.MaxInt) }
 
 // size is about how many bytes v takes as text; it stops counting above limit.
 func size(v Value, limit int) int {
 	n := 8
 	switch {
+	case v.kind == KindInt:
+		n += v.Extent()
 	case v.kind == KindString || v.form == rawJSON:
 		n += int(v.n)
 	case v.kind == KindList:

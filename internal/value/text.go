@@ -12,7 +12,13 @@ import (
 // write it: strings as they are, floats with at most 10 decimals and at least
 // one, maps as JSON, lists as JSON unless they are empty or all their elements
 // are printable code points, which make a text.
-func AppendText(dst []byte, v Value) []byte {
+func AppendText(dst []byte, v Value) []byte { return appendText(dst, v, math.MaxInt) }
+
+// AppendText is the function AppendText for text that counts against the budget,
+// see Arena.AppendJSON.
+func (a *Arena) AppendText(dst []byte, v Value) []byte { return appendText(dst, v, a.Left()) }
+
+func appendText(dst []byte, v Value, most int) []byte {
 	switch v.kind {
 	case KindString:
 		return append(dst, v.AsString()...)
@@ -27,7 +33,7 @@ func AppendText(dst []byte, v Value) []byte {
 			return out
 		}
 	}
-	return AppendJSON(dst, v)
+	return appendJSON(dst, v, most)
 }
 
 // Text returns v as text, in the arena unless v is a string already.
@@ -35,7 +41,7 @@ func (v Value) Text(a *Arena) string {
 	if v.kind == KindString {
 		return v.AsString()
 	}
-	return a.Keep(AppendText(a.Buffer(32), v))
+	return a.Keep(a.AppendText(a.Buffer(32), v))
 }
 
 // AppendDecimals appends f in fixed notation, rounded to the number of decimals,

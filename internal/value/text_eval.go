@@ -13,6 +13,6 @@ func AppendJSONText(dst, text []byte, kind jsonx.Kind) []byte {
 			return append(dst, text...)
 		}
 	}
-	dst, _ = appendRaw(dst, text, 0)
+	dst, _ = appendRaw(dst, text, 0, 0)
 	return dst
 }

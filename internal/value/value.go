@@ -158,6 +158,9 @@ func (v Value) IsUndefined() bool { return v.kind == KindUndefined }
 // IsNumber reports whether v is an integer or a float.
 func (v Value) IsNumber() bool { return v.kind == KindInt || v.kind == KindFloat }
 
+// IsBig reports whether v is an integer that an int64 cannot hold.
+func (v Value) IsBig() bool { return v.form == bigInt }
+
 // AsBool returns v as a boolean; false when it is none.
 func (v Value) AsBool() bool { return v.kind == KindBool && v.n != 0 }
 

@@ -1,6 +1,7 @@
 package sparkplug
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
@@ -16,16 +17,30 @@ const MaxDepth = 50
 var ErrDepth = errors.New("sparkplug: templates or property sets nest too deeply")
 
 // Decode returns the content of a Sparkplug B payload, see Function for its form.
-// Numbers are uint64, int64 or float64, bytes are []byte. A payload that is no
+// Numbers are uint64, int64 or float64, bytes are text in base64. A payload that is no
 // Protocol Buffers message, or has a field of a wrong type, is an error.
 func Decode(payload []byte) (map[string]any, error) {
-	return decode("Payload", payload, 0)
+	d := decoder{func(int) error { return nil }}
+	return d.message("Payload", payload, 0)
 }
 
-// decode reads a message of the schema.
-func decode(name string, b []byte, depth int) (map[string]any, error) {
+// decoder reads messages of the schema. It calls spend for what it makes of them,
+// since a few bytes of a payload become a map.
+type decoder struct{ spend func(bytes int) error }
+
+// What messages and values cost in memory, about.
+const (
+	messageCost = 320
+	valueCost   = 48
+)
+
+// message reads a message of the schema.
+func (d decoder) message(name string, b []byte, depth int) (map[string]any, error) {
 	if depth > MaxDepth {
 		return nil, ErrDepth
+	}
+	if err := d.spend(messageCost); err != nil {
+		return nil, err
 	}
 	out := make(map[string]any)
 	var held string // the member that holds the value, of which there is one only
@@ -45,7 +60,7 @@ func decode(name string, b []byte, depth int) (map[string]any, error) {
 		if !known {
 			continue
 		}
-		if err := f.decode(out, wire, content, depth); err != nil {
+		if err := d.field(f, out, wire, content, depth); err != nil {
 			return nil, err
 		}
 		if strings.HasSuffix(f.name, "_value") && f.name != held {
@@ -59,12 +74,22 @@ func decode(name string, b []byte, depth int) (map[string]any, error) {
 	return out, nil
 }
 
-// decode puts the field's content into out.
-func (f field) decode(out map[string]any, wire protowire.Type, b []byte, depth int) error {
+// field puts a field's content into out.
+func (d decoder) field(f field, out map[string]any, wire protowire.Type, b []byte, depth int) error {
 	if f.repeated && f.kind <= boolKind && wire == protowire.BytesType {
+		if err := d.spend(valueCost * len(b)); err != nil {
+			return err
+		}
 		return f.decodePacked(out, b)
 	}
-	x, err := f.value(wire, b, depth)
+	cost := valueCost
+	if f.kind != messageKind {
+		cost += len(b)
+	}
+	if err := d.spend(cost); err != nil {
+		return err
+	}
+	x, err := d.value(f, wire, b, depth)
 	if err != nil {
 		return err
 	}
@@ -108,7 +133,7 @@ func (f field) varint(v uint64) any {
 }
 
 // value returns a field's content, which is complete.
-func (f field) value(wire protowire.Type, b []byte, depth int) (any, error) {
+func (d decoder) value(f field, wire protowire.Type, b []byte, depth int) (any, error) {
 	switch {
 	case f.kind <= boolKind && wire == protowire.VarintType:
 		v, _ := protowire.ConsumeVarint(b)
@@ -125,9 +150,9 @@ func (f field) value(wire protowire.Type, b []byte, depth int) (any, error) {
 		case stringKind:
 			return string(content), nil
 		case bytesKind:
-			return append([]byte{}, content...), nil
+			return base64.StdEncoding.EncodeToString(content), nil
 		}
-		return decode(f.message, content, depth+1)
+		return d.message(f.message, content, depth+1)
 	}
 	return nil, fmt.Errorf("sparkplug: field %s has the wire type %d", f.name, wire)
 }

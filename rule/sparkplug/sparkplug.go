@@ -18,12 +18,15 @@ import "github.com/sluiceio/sluice/rule"
 // Function returns the function sparkplug_decode(payload). The result has the
 // names of the Protocol Buffers schema, as EMQX's function of this name has:
 // timestamp, seq, uuid, body, and metrics, each with name, alias, datatype and,
-// by its type, int_value, long_value, float_value and so on. Beyond that a metric
+// by its type, int_value, long_value, float_value and so on. Bytes are text in
+// base64, which base64_decode reads. Beyond that a metric
 // has a member value: what it holds in terms of its datatype, so with the sign that
 // int_value does not have, and null when is_null says so.
 func Function() rule.Function {
-	f := rule.Func1("sparkplug_decode", func(_ *rule.Call, payload []byte) (any, error) { return Decode(payload) })
+	f := rule.Func1("sparkplug_decode", func(c *rule.Call, payload []byte) (any, error) {
+		return decoder{c.Spend}.message("Payload", payload, 0)
+	})
 	f.Pure = true
-	f.Doc = "The content of a Sparkplug B payload as a map."
+	f.Doc = "The content of a Sparkplug B payload as a map, bytes as base64."
 	return f
 }

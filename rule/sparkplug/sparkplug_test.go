@@ -149,6 +149,24 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// TestBytesAreText: bytes that are no UTF-8 survive in the JSON of a row.
+func TestBytesAreText(t *testing.T) {
+	t.Parallel()
+	engine, err := rule.NewEngine(rule.EngineConfig{Functions: []rule.Function{sparkplug.Function()}})
+	require.NoError(t, err)
+	payload := content(nil, 5, []byte{0xff, 0})
+	payload = content(payload, 2, metric("m", 17, func(b []byte) []byte { return content(b, 16, []byte{0xfe, 1}) }))
+	result, err := rule.Test(rule.TestInput{
+		Engine: engine, Columns: map[string]any{"payload": payload},
+		SQL: `SELECT sparkplug_decode(payload) AS p, p.body AS body, p.metrics[1].value AS v, p.metrics[1].bytes_value AS b, bin2hexstr(base64_decode(b)) AS hex FROM "t/#"`,
+	})
+	require.NoError(t, err)
+	require.Equal(t, "/wA=", result.Rows[0]["body"])
+	require.Equal(t, "/gE=", result.Rows[0]["v"])
+	require.Equal(t, "/gE=", result.Rows[0]["b"])
+	require.Equal(t, "FE01", result.Rows[0]["hex"])
+}
+
 func ExampleFunction() {
 	engine, err := rule.NewEngine(rule.EngineConfig{Functions: []rule.Function{sparkplug.Function()}})
 	if err != nil {
@@ -166,11 +184,11 @@ func ExampleFunction() {
 	}
 	payload := content(nil, 2, metric("temperature", 10, func(b []byte) []byte { return fixed64(b, 13, 21.5) }))
 	payload = content(payload, 2, metric("offset", 3, func(b []byte) []byte { return varint(b, 10, math.MaxUint32) }))
-	var out bridge.Batch
+	var out bridge.Out
 	if err := r.Apply(&out, &bridge.Message{Topic: "spBv1.0/g/DDATA/n/d", Payload: payload}); err != nil {
 		fmt.Println(err)
 	}
-	for _, rec := range out.Records {
+	for _, rec := range out.Records() {
 		fmt.Printf("%s\n", rec.Data)
 	}
 	// Output:

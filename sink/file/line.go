@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
@@ -74,9 +75,10 @@ func appendText(dst []byte, name, text string) []byte {
 }
 
 // appendValue appends a member whose value is JSON as it is, if it is JSON on
-// one line.
+// one line that begins and ends with it, and no string: a reader gets back
+// the same bytes, those of a string or else of the value.
 func appendValue(dst []byte, name string, value []byte) []byte {
-	if !json.Valid(value) || hasNewline(value) {
+	if !json.Valid(value) || value[0] == '"' || hasNewline(value) || len(bytes.TrimSpace(value)) < len(value) {
 		return appendBytes(dst, name, value)
 	}
 	dst = appendString(dst, name)

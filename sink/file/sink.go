@@ -54,19 +54,21 @@ type Config struct {
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, &bridge.FieldError{Path: field, Err: fmt.Errorf(format, args...)})
+	}
 	if (c.Path == "") == (c.Writer == nil) {
-		bad("Path: either Path or Writer has to be set")
+		bad("Path", "either Path or Writer has to be set")
 	}
 	if c.Format > Raw {
-		bad("Format: unknown format %d", c.Format)
+		bad("Format", "unknown format %d", c.Format)
 	}
 	for _, f := range []struct {
 		name  string
 		value int
 	}{{"MaxAge", c.MaxAge}, {"MaxBackups", c.MaxBackups}, {"MaxSize", c.MaxSize}} {
 		if f.value < 0 {
-			bad("%s: %d is negative", f.name, f.value)
+			bad(f.name, "%d is negative", f.value)
 		}
 	}
 	return errors.Join(errs...)
@@ -111,7 +113,7 @@ func New(cfg Config) (*Sink, error) {
 	return s, nil
 }
 
-// endsInALine tells whether the last line of a file is cut off: its writer was
+// endsInALine reports whether the last line of a file is cut off: its writer was
 // killed, or its disk was full.
 func endsInALine(path string) bool {
 	f, err := os.Open(path)
@@ -143,7 +145,7 @@ func (s *Sink) Open(context.Context) error {
 
 // Lane puts all records into one lane: the lines of a file stand in the order
 // of the messages' receipt.
-func (s *Sink) Lane(*bridge.Record) uint64 { return 0 }
+func (s *Sink) Lane(*bridge.Record) (lane, group uint64) { return 0, 0 }
 
 // Write writes a line for each record. When the disk is full or fails, the error
 // is marked bridge.Unavailable, and the records are written again: then the

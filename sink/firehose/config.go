@@ -1,17 +1,19 @@
 package firehose
 
 import (
-	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/url"
+	"log/slog"
 	"regexp"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	sdk "github.com/aws/aws-sdk-go-v2/service/firehose"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/awsconn"
+	"github.com/sluiceio/sluice/internal/certs"
 )
 
 // What one request takes, by the service's reference of PutRecordBatch.
@@ -28,17 +30,35 @@ const (
 type Config struct {
 	// AWS is the configuration of the SDK, with region, credentials and HTTP
 	// client. Default: what every AWS program finds (environment, files,
-	// roles).
+	// roles), read again when its credentials are refused.
 	AWS *aws.Config
+	// CAFile has the authorities, in PEM, that sign the certificate of the
+	// service or a proxy. Default: AWS_CA_BUNDLE, else the system's. CertFile
+	// and KeyFile are the certificate and key of the client, where one is asked
+	// for. All are read again when their contents change.
+	CAFile, CertFile, KeyFile string
 	// Delimiter is appended to the data of each record, such as "\n" to make
 	// lines of JSON objects. Default: none.
 	Delimiter string
 	// Endpoint is the URL of the service where it is not AWS's own.
 	Endpoint string
-	// Region is the AWS region. Default: that of AWS.
+	// FIPS and DualStack choose AWS's endpoints with validated cryptography,
+	// and with IPv6.
+	FIPS, DualStack bool
+	// Logger gets what an operator should know. Default slog.Default().
+	Logger *slog.Logger
+	// Profile is the profile of the shared configuration. Default: AWS_PROFILE
+	// or "default".
+	Profile string
+	// Region is the AWS region. Default: that of an AWS Endpoint, or of AWS.
 	Region string
+	// RoleARN is a role to assume with the credentials otherwise meant, and
+	// ExternalID what its trust policy may ask for.
+	RoleARN, ExternalID string
 	// Stream is the delivery stream of records that name none in Dest.
 	Stream string
+	// TLS is the ground for connections to the service; nil for the usual.
+	TLS *tls.Config
 	// Timeout bounds a request with its answer. Default 10 s.
 	Timeout time.Duration
 }
@@ -49,47 +69,65 @@ var streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if u, err := url.Parse(c.Endpoint); c.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		bad("Endpoint: want http://… or https://…")
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, &bridge.FieldError{Path: field, Err: fmt.Errorf(format, args...)})
 	}
+	c.connection().Validate(bad)
 	if len(c.Delimiter) > 1<<10 {
-		bad("Delimiter: has %d bytes, more than 1024", len(c.Delimiter))
+		bad("Delimiter", "has %d bytes, more than 1024", len(c.Delimiter))
 	}
 	if c.Stream != "" && !streamName.MatchString(c.Stream) {
-		bad("Stream: %q is not a name: 1 to 64 letters, digits and _ . -", c.Stream)
+		bad("Stream", "%q is not a name: 1 to 64 letters, digits and _ . -", c.Stream)
 	}
 	if c.Timeout < 0 {
-		bad("Timeout: %v is negative", c.Timeout)
+		bad("Timeout", "%v is negative", c.Timeout)
 	}
 	return errors.Join(errs...)
 }
 
-// client makes the SDK's client. It does not try again by itself, which would
+func (c Config) withDefaults() Config {
+	if c.Timeout == 0 {
+		c.Timeout = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// connection is what the configuration says about reaching the service.
+func (c Config) connection() awsconn.Options {
+	return awsconn.Options{
+		Region: c.Region, Endpoint: c.Endpoint, Profile: c.Profile, RoleARN: c.RoleARN, ExternalID: c.ExternalID,
+		FIPS: c.FIPS, DualStack: c.DualStack, TLS: c.TLS, Files: certs.Files{CA: c.CAFile, Cert: c.CertFile, Key: c.KeyFile},
+		AWS: c.AWS, Timeout: c.Timeout, Logger: c.Logger,
+	}
+}
+
+// connect makes the SDK's client. It does not try again by itself, which would
 // hide duplicates.
-func (c Config) client() (*sdk.Client, error) {
-	var base aws.Config
-	if c.AWS != nil {
-		base = c.AWS.Copy()
-	} else {
-		var err error
-		if base, err = config.LoadDefaultConfig(context.Background()); err != nil {
-			return nil, fmt.Errorf("the AWS configuration cannot be read: %w", err)
-		}
+func (s *Sink) connect() error {
+	conn, err := awsconn.New(s.cfg.connection())
+	switch {
+	case errors.Is(err, awsconn.ErrNoRegion):
+		return &bridge.FieldError{Path: "Region", Err: err}
+	case err != nil:
+		return err
 	}
-	if c.Region != "" {
-		base.Region = c.Region
-	}
-	if base.Region == "" {
-		return nil, errors.New("no AWS region: set Region, AWS_REGION or the shared configuration")
-	}
-	if base.HTTPClient == nil {
-		base.HTTPClient = awshttp.NewBuildableClient()
-	}
-	return sdk.NewFromConfig(base, func(o *sdk.Options) {
+	s.transport, s.renewer = conn.Transport, conn.Renewer
+	s.client = sdk.NewFromConfig(conn.AWS, func(o *sdk.Options) {
+		o.Protocol = awsconn.Protocol{ClientProtocol: o.Protocol}
 		o.Retryer = aws.NopRetryer{}
-		if c.Endpoint != "" {
-			o.BaseEndpoint = aws.String(c.Endpoint)
+		if s.cfg.Endpoint != "" {
+			o.BaseEndpoint = aws.String(s.cfg.Endpoint)
 		}
-	}), nil
+		if s.cfg.FIPS {
+			o.EndpointOptions.UseFIPSEndpoint = aws.FIPSEndpointStateEnabled
+		}
+		if s.cfg.DualStack {
+			o.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateEnabled
+		}
+	})
+	s.place = awsconn.Place{Service: "Firehose", Region: conn.AWS.Region, Endpoint: s.cfg.Endpoint}
+	return nil
 }

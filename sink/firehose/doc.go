@@ -2,12 +2,11 @@
 // Dest of a record, which an action may make by a template, is the name of the
 // delivery stream, and its data is what is delivered. The key is not stored.
 //
-// Firehose keeps no order: it delivers what it has collected in an order that it
-// does not promise, and a record that it refuses is written again behind others
-// of its key. Put a number into the data where order matters, or write to a
-// stream of sink/kinesis that Firehose reads from. Records of one key, and those
-// without any, are written one request after the other: give them keys to have
-// several requests under way.
+// Records of one key are written in their order: a request has one of them, and the
+// next is written when it was stored. Records without a key have no order and share
+// requests, up to 500 each. Firehose itself delivers what it has collected in an
+// order that it does not promise: put a number into the data where order matters to
+// the consumer, or write to a stream of sink/kinesis that Firehose reads from.
 //
 // Firehose puts the data of records one after the other with nothing in between;
 // see [Config].Delimiter.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -129,7 +131,7 @@ func TestConfigReportsEverything(t *testing.T) {
 		require.ErrorContains(t, err, field+":")
 	}
 	_, err = firehose.New(firehose.Config{AWS: &aws.Config{}})
-	require.ErrorContains(t, err, "set Region")
+	require.ErrorContains(t, err, "Region: no AWS region given")
 }
 
 func TestSuite(t *testing.T) {
@@ -150,6 +152,25 @@ func TestSuite(t *testing.T) {
 			}
 			return list
 		},
+		Fail: func(_ *testing.T, s bridge.Sink, data string) {
+			srv, failed := services[s], false
+			srv.mu.Lock()
+			defer srv.mu.Unlock()
+			srv.answer = func(d string) string {
+				if d != data || failed {
+					return ""
+				}
+				failed = true
+				return "ServiceUnavailableException"
+			}
+		},
+		Block: func(_ *testing.T, s bridge.Sink) func() {
+			ch, srv := make(chan struct{}), services[s]
+			srv.mu.Lock()
+			defer srv.mu.Unlock()
+			srv.refuse = func(http.ResponseWriter, *request) bool { <-ch; return true }
+			return func() { close(ch) }
+		},
 		NoKeys: true,
 		Leaky:  true, // the server's connections
 	})
@@ -161,7 +182,7 @@ func TestOutcomesOfRecords(t *testing.T) {
 	srv.answer = func(data string) string {
 		return map[string]string{"slow": "ServiceUnavailableException", "odd": "InternalFailure"}[data]
 	}
-	err := s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{
+	b := &bridge.Batch{Records: []bridge.Record{
 		{Data: []byte("1")},
 		{Data: []byte("slow")},
 		{Data: []byte("x"), Dest: "no name"},
@@ -169,21 +190,20 @@ func TestOutcomesOfRecords(t *testing.T) {
 		{Data: []byte("odd")},
 		{},
 		{Data: []byte("2"), Dest: "other"},
-	}})
-	var failed *bridge.BatchError
-	require.ErrorAs(t, err, &failed)
-	var indexes []int
+	}}
+	require.NoError(t, s.Write(t.Context(), b))
+	failed := bridgetest.Failed(b)
+	require.Len(t, failed, 4)
 	for i, mark := range []error{bridge.ErrThrottled, bridge.ErrPermanent, bridge.ErrPermanent, bridge.ErrAmbiguous} {
-		indexes = append(indexes, failed.Failed[i].Index)
-		require.ErrorIs(t, failed.Failed[i].Err, mark)
+		require.ErrorIs(t, failed[i+1], mark)
 	}
-	require.Equal(t, []int{1, 2, 3, 4}, indexes)
 	require.Equal(t, map[string][]string{"s": {"1", ""}, "other": {"2"}}, srv.stored)
 
 	_, s = sink(t, firehose.Config{})
-	err = s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{Data: []byte("1")}}})
-	require.ErrorIs(t, err, bridge.ErrPermanent)
-	require.ErrorContains(t, err, "names no delivery stream")
+	b = &bridge.Batch{Records: []bridge.Record{{Data: []byte("1")}}}
+	require.NoError(t, s.Write(t.Context(), b))
+	require.ErrorIs(t, bridgetest.Failed(b)[0], bridge.ErrPermanent)
+	require.ErrorContains(t, bridgetest.Failed(b)[0], "names no delivery stream")
 }
 
 func TestRequestsKeepTheLimits(t *testing.T) {
@@ -196,15 +216,15 @@ func TestRequestsKeepTheLimits(t *testing.T) {
 		}
 		return len(r.Records) > firehose.MaxRecords || size > firehose.MaxRequestBytes
 	}
-	require.NoError(t, s.Write(t.Context(), &bridge.Batch{Records: make([]bridge.Record, firehose.MaxRecords+1)}))
+	require.NoError(t, bridgetest.Write(t.Context(), s, &bridge.Batch{Records: make([]bridge.Record, firehose.MaxRecords+1)}))
 	require.Equal(t, 2, srv.requests)
 	large := &bridge.Batch{Records: make([]bridge.Record, 5)}
 	for i := range large.Records {
 		large.Records[i].Data = make([]byte, firehose.MaxRecordBytes)
 	}
-	require.NoError(t, s.Write(t.Context(), large))
+	require.NoError(t, bridgetest.Write(t.Context(), s, large))
 	require.Equal(t, 4, srv.requests)
-	require.Equal(t, bridge.Limits{Records: firehose.MaxRecords, Bytes: firehose.MaxRequestBytes}, s.Limits())
+	require.Equal(t, bridge.Limits{Records: firehose.MaxRecords, LaneRecords: 1, Bytes: firehose.MaxRequestBytes}, s.Limits())
 }
 
 func TestRefusedRequests(t *testing.T) {
@@ -215,11 +235,10 @@ func TestRefusedRequests(t *testing.T) {
 		text   string
 	}{
 		"ResourceNotFoundException":   {400, bridge.ErrUnavailable, "there is no such delivery stream"},
-		"AccessDeniedException":       {400, bridge.ErrUnavailable, "do not allow it"},
+		"AccessDeniedException":       {400, bridge.ErrUnavailable, "do not allow firehose:PutRecordBatch"},
 		"InvalidSourceException":      {400, bridge.ErrUnavailable, "takes no direct puts"},
 		"InvalidKMSResourceException": {400, bridge.ErrUnavailable, "encryption key"},
 		"InvalidSignatureException":   {400, bridge.ErrUnavailable, "clock"},
-		"InvalidArgumentException":    {400, bridge.ErrPermanent, ""},
 		"ServiceUnavailableException": {503, bridge.ErrThrottled, ""},
 		"InternalFailure":             {500, bridge.ErrAmbiguous, ""},
 		"":                            {404, bridge.ErrUnavailable, ""},
@@ -230,24 +249,169 @@ func TestRefusedRequests(t *testing.T) {
 			fmt.Fprintf(w, `{"__type":%q,"message":"No."}`, code)
 			return true
 		}
-		err := s.Write(t.Context(), &bridge.Batch{Records: make([]bridge.Record, 2)})
-		var failed *bridge.BatchError
-		require.ErrorAs(t, err, &failed, code)
-		require.Len(t, failed.Failed, 2)
-		require.ErrorIs(t, err, tc.mark, code)
-		require.ErrorContains(t, err, tc.text)
+		b := &bridge.Batch{Records: make([]bridge.Record, 2)}
+		require.NoError(t, s.Write(t.Context(), b), code)
+		failed := bridgetest.Failed(b)
+		require.Len(t, failed, 2)
+		require.ErrorIs(t, failed[0], tc.mark, code)
+		require.ErrorContains(t, failed[1], tc.text)
 		require.Equal(t, 1, srv.requests, "the SDK must not try again")
 	}
+}
+
+// refused refuses requests with a record that holds the text.
+func refused(text string, status int, body string) func(http.ResponseWriter, *request) bool {
+	return func(w http.ResponseWriter, r *request) bool {
+		for i := range r.Records {
+			if strings.Contains(string(r.Records[i].Data), text) {
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(body))
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// TestRefusedRecordsAreIsolated finds the record that a request is refused for.
+func TestRefusedRecordsAreIsolated(t *testing.T) {
+	t.Parallel()
+	for name, refuse := range map[string]func(http.ResponseWriter, *request) bool{
+		"known":    refused("poison", 400, `{"__type":"InvalidArgumentException"}`),
+		"unknown":  refused("poison", 400, `{"__type":"BrandNewException"}`),
+		"firewall": refused("poison", 403, `<html>`),
+	} {
+		srv, s := sink(t, firehose.Config{Stream: "s"})
+		srv.refuse = refuse
+		b := new(bridge.Batch)
+		for i := range 100 {
+			b.Add(bridge.Record{Data: fmt.Append(nil, i)})
+		}
+		b.Records[42].Data = []byte("poison")
+		require.NoError(t, s.Write(t.Context(), b), name)
+		failed := bridgetest.Failed(b)
+		require.Len(t, failed, 1, name)
+		require.ErrorIs(t, failed[42], bridge.ErrPermanent, name)
+		require.Len(t, srv.stored["s"], 99)
+	}
+	srv, s := sink(t, firehose.Config{Stream: "s"})
+	srv.refuse = refused("", 400, `{"__type":"BrandNewException"}`)
+	err := bridgetest.Write(t.Context(), s, &bridge.Batch{Records: make([]bridge.Record, 500)})
+	for _, mark := range []error{bridge.ErrPermanent, bridge.ErrUnavailable, bridge.ErrAmbiguous} {
+		require.NotErrorIs(t, err, mark, "the reason may be anything")
+	}
+	require.Less(t, srv.requests, 50)
+}
+
+// TestRequestsTooLargeForAProxy learns what goes through, and gives up nothing.
+func TestRequestsTooLargeForAProxy(t *testing.T) {
+	t.Parallel()
+	srv, s := sink(t, firehose.Config{Stream: "s"})
+	tooLarge := 0
+	srv.refuse = func(w http.ResponseWriter, r *request) bool {
+		size := 0
+		for i := range r.Records {
+			size += len(r.Records[i].Data)
+		}
+		if size <= 100<<10 {
+			return false
+		}
+		tooLarge++
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		return true
+	}
+	b := &bridge.Batch{Records: make([]bridge.Record, 50)}
+	for i := range b.Records {
+		b.Records[i].Data = make([]byte, 10<<10)
+	}
+	for range 30 {
+		require.NoError(t, bridgetest.Write(t.Context(), s, b))
+	}
+	tooLarge = 0
+	require.NoError(t, bridgetest.Write(t.Context(), s, b))
+	require.Zero(t, tooLarge)
+	err := bridgetest.Write(t.Context(), s, &bridge.Batch{Records: []bridge.Record{{Data: make([]byte, 200<<10)}}})
+	require.ErrorContains(t, err, "too large")
+	require.NotErrorIs(t, err, bridge.ErrPermanent)
+	require.NotErrorIs(t, err, bridge.ErrUnavailable)
+}
+
+// TestAnswersThatCannotBeTrusted counts no record as stored that was not said to be.
+func TestAnswersThatCannotBeTrusted(t *testing.T) {
+	t.Parallel()
+	const stored = `{"RecordId":"id"}`
+	const failed = `{"ErrorCode":"ServiceUnavailableException","ErrorMessage":"Slow down."}`
+	for body, want := range map[string][2]error{
+		`{"FailedPutCount":0,"RequestResponses":[` + stored + `,` + failed + `]}`:                   {nil, bridge.ErrThrottled},
+		`{"FailedPutCount":1,"RequestResponses":[` + stored + `,` + stored + `]}`:                   {bridge.ErrAmbiguous, bridge.ErrAmbiguous},
+		`{"FailedPutCount":0,"RequestResponses":[` + stored + `]}`:                                  {bridge.ErrAmbiguous, bridge.ErrAmbiguous},
+		`{"FailedPutCount":0,"RequestResponses":[` + stored + `,` + stored + `,` + stored + `]}`:    {bridge.ErrAmbiguous, bridge.ErrAmbiguous},
+		`{"FailedPutCount":0,"RequestResponses":[` + stored + `,{}]}`:                               {nil, bridge.ErrAmbiguous},
+		`{"FailedPutCount":1,"RequestResponses":[` + stored + `,{"RecordId":"x","ErrorCode":"y"}]}`: {nil, bridge.ErrAmbiguous},
+		`{"FailedPutCount":0,"RequestResponses":[` + stored + `,` + stored:                          {bridge.ErrAmbiguous, bridge.ErrAmbiguous},
+		`<html>`: {bridge.ErrAmbiguous, bridge.ErrAmbiguous},
+	} {
+		srv, s := sink(t, firehose.Config{Stream: "s"})
+		srv.refuse = func(w http.ResponseWriter, _ *request) bool {
+			_ = http.NewResponseController(w).Flush() // so that there is no length
+			_, _ = w.Write([]byte(body))
+			return true
+		}
+		b := &bridge.Batch{Records: make([]bridge.Record, 2)}
+		require.NoError(t, s.Write(t.Context(), b), body)
+		got := bridgetest.Failed(b)
+		for i := range want {
+			if want[i] == nil {
+				require.NoError(t, got[i], body)
+			} else {
+				require.ErrorIs(t, got[i], want[i], body)
+			}
+		}
+	}
+}
+
+// TestRotatedCredentialsFile has another process rotate the shared credentials file.
+func TestRotatedCredentialsFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "credentials")
+	rotate := func(key string) {
+		text := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = s\n", key)
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	}
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
+	t.Setenv("AWS_CONFIG_FILE", file+".none")
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	known := "FIRST"
+	srv := newService()
+	t.Cleanup(srv.Close)
+	guard := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Authorization"), known) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"__type":"UnrecognizedClientException"}`))
+			return
+		}
+		srv.ServeHTTP(w, r)
+	}))
+	t.Cleanup(guard.Close)
+	rotate("FIRST")
+	s, err := firehose.New(firehose.Config{Stream: "s", Region: "eu-west-1", Endpoint: guard.URL})
+	require.NoError(t, err)
+	b := &bridge.Batch{Records: make([]bridge.Record, 1)}
+	require.NoError(t, bridgetest.Write(t.Context(), s, b))
+	rotate("SECOND")
+	known = "SECOND"
+	require.NoError(t, bridgetest.Write(t.Context(), s, b))
+	require.Len(t, srv.stored["s"], 2)
+	require.NoError(t, s.Close(t.Context()))
 }
 
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	srv, s := sink(t, firehose.Config{Stream: "s", Timeout: 50 * time.Millisecond})
 	srv.refuse = func(http.ResponseWriter, *request) bool { panic(http.ErrAbortHandler) }
-	err := s.Write(t.Context(), &bridge.Batch{Records: make([]bridge.Record, 1)})
+	err := bridgetest.Write(t.Context(), s, &bridge.Batch{Records: make([]bridge.Record, 1)})
 	require.ErrorIs(t, err, bridge.ErrAmbiguous)
 	srv.Close()
-	err = s.Write(t.Context(), &bridge.Batch{Records: make([]bridge.Record, 1)})
+	err = bridgetest.Write(t.Context(), s, &bridge.Batch{Records: make([]bridge.Record, 1)})
 	require.Error(t, err)
 	require.NotErrorIs(t, err, bridge.ErrAmbiguous)
 	require.NoError(t, s.Close(t.Context()))

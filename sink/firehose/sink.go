@@ -5,21 +5,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"time"
+	"sync"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/firehose"
 	"github.com/aws/aws-sdk-go-v2/service/firehose/types"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/awsconn"
 )
 
 // Sink writes records to delivery streams. It implements bridge.Sink,
 // bridge.Checker and bridge.Limiter.
 type Sink struct {
-	cfg    Config
-	client *sdk.Client
+	cfg       Config
+	client    *sdk.Client
+	transport *awsconn.Transport // nil when it is the caller's
+	renewer   *awsconn.Renewer
+	place     awsconn.Place
+	most      atomic.Int64  // bytes of a request
+	unordered atomic.Uint64 // lanes of records without a key
+
+	mu     sync.Mutex
+	blames map[string]*awsconn.Blame // by stream
 }
 
 var (
@@ -33,17 +42,17 @@ func New(cfg Config) (*Sink, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("firehose: %w", err)
 	}
-	client, err := cfg.client()
-	if err != nil {
+	s := &Sink{cfg: cfg.withDefaults(), blames: make(map[string]*awsconn.Blame)}
+	s.most.Store(MaxRequestBytes)
+	if err := s.connect(); err != nil {
 		return nil, fmt.Errorf("firehose: %w", err)
 	}
-	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
-	return &Sink{cfg, client}, nil
+	return s, nil
 }
 
 // Limits tells the pipeline what a request takes.
 func (s *Sink) Limits() bridge.Limits {
-	return bridge.Limits{Records: MaxRecords, Bytes: MaxRequestBytes, Overhead: len(s.cfg.Delimiter)}
+	return bridge.Limits{Records: MaxRecords, LaneRecords: 1, Bytes: MaxRequestBytes, Overhead: len(s.cfg.Delimiter)}
 }
 
 // Write sends a request for each delivery stream; more, when the records do not
@@ -65,24 +74,22 @@ func (s *Sink) Write(ctx context.Context, b *bridge.Batch) error {
 		byStream[stream] = append(byStream[stream], i)
 	}
 	for _, stream := range order {
+		w := &write{sink: s, stream: stream, records: b.Records, errs: errs}
 		for rest := byStream[stream]; len(rest) > 0; {
-			n := s.fit(b, rest)
-			if err := s.put(ctx, stream, b, rest[:n], errs); err != nil {
-				for _, i := range rest {
-					errs[i] = err // what was not sent as well: more would fail like it
-				}
+			n := w.fit(rest)
+			if err := w.send(ctx, rest[:n]); err != nil {
+				w.fail(rest[n:], err)
 				break
 			}
 			rest = rest[n:]
 		}
 	}
-	failed := new(bridge.BatchError)
 	for i, err := range errs {
 		if err != nil {
-			failed.Fail(i, err)
+			b.Fail(&b.Records[i], err)
 		}
 	}
-	return failed.ErrorOrNil()
+	return nil
 }
 
 func (s *Sink) refuse(r *bridge.Record, stream string) error {
@@ -98,40 +105,42 @@ func (s *Sink) refuse(r *bridge.Record, stream string) error {
 }
 
 // fit is how many of the records with the indexes go into one request.
-func (s *Sink) fit(b *bridge.Batch, indexes []int) int {
-	size := 0
+func (w *write) fit(indexes []int) int {
+	size, most := 0, int(w.sink.most.Load())
 	for n, i := range indexes {
-		size += len(b.Records[i].Data) + len(s.cfg.Delimiter)
-		if n == MaxRecords || size > MaxRequestBytes {
+		size += len(w.records[i].Data) + len(w.sink.cfg.Delimiter)
+		if n == MaxRecords || n > 0 && size > most {
 			return n
 		}
 	}
 	return len(indexes)
 }
 
-// put sends one request and notes the outcomes of its records. The error is that
-// of the request as a whole.
-func (s *Sink) put(ctx context.Context, stream string, b *bridge.Batch, indexes []int, errs []error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
-	in := &sdk.PutRecordBatchInput{DeliveryStreamName: aws.String(stream), Records: make([]types.Record, len(indexes))}
-	for n, i := range indexes {
-		data := b.Records[i].Data
-		in.Records[n].Data = append(append(make([]byte, 0, len(data)+len(s.cfg.Delimiter)), data...), s.cfg.Delimiter...)
-	}
-	out, err := s.client.PutRecordBatch(ctx, in)
-	if err != nil {
-		return requestError(stream, err)
-	}
-	if len(out.RequestResponses) != len(indexes) {
-		return bridge.Ambiguous(fmt.Errorf("firehose: stream %s: the answer has %d results for %d records", stream, len(out.RequestResponses), len(indexes)))
-	}
-	for n, i := range indexes {
-		if r := out.RequestResponses[n]; aws.ToString(r.ErrorCode) != "" {
-			errs[i] = recordError(stream, aws.ToString(r.ErrorCode), aws.ToString(r.ErrorMessage))
+// bound remembers that a request of that size was too large, for a proxy say.
+func (s *Sink) bound(size int) {
+	for {
+		was := s.most.Load()
+		if int64(size) > was || s.most.CompareAndSwap(was, int64(size-size/8)) {
+			return
 		}
 	}
-	return nil
+}
+
+// maxStreams bounds the memory for streams whose names come from messages.
+const maxStreams = 1000
+
+func (s *Sink) blameOf(stream string) *awsconn.Blame {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.blames[stream]
+	if b == nil {
+		if len(s.blames) >= maxStreams {
+			clear(s.blames)
+		}
+		b = new(awsconn.Blame)
+		s.blames[stream] = b
+	}
+	return b
 }
 
 // Check asks whether the default delivery stream is there and active. Without a
@@ -142,9 +151,17 @@ func (s *Sink) Check(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	out, err := s.client.DescribeDeliveryStream(ctx, &sdk.DescribeDeliveryStreamInput{DeliveryStreamName: aws.String(s.cfg.Stream)})
-	if err != nil {
-		return requestError(s.cfg.Stream, err)
+	in := &sdk.DescribeDeliveryStreamInput{DeliveryStreamName: aws.String(s.cfg.Stream)}
+	out, err := s.client.DescribeDeliveryStream(ctx, in)
+	if err != nil && awsconn.IsExpired(err) && s.renewer.Renew() {
+		out, err = s.client.DescribeDeliveryStream(ctx, in)
+	}
+	switch {
+	case err != nil && awsconn.IsDenied(err):
+		return nil // the credentials are known, but meant for less
+	case err != nil:
+		e, c := s.requestError(s.cfg.Stream, err, "firehose:DescribeDeliveryStream")
+		return mark(c, e)
 	}
 	if d := out.DeliveryStreamDescription; d != nil && d.DeliveryStreamStatus != types.DeliveryStreamStatusActive {
 		return fmt.Errorf("firehose: stream %s: its status is %s", s.cfg.Stream, d.DeliveryStreamStatus)
@@ -154,8 +171,8 @@ func (s *Sink) Check(ctx context.Context) error {
 
 // Close closes idle connections.
 func (s *Sink) Close(context.Context) error {
-	if c, ok := s.client.Options().HTTPClient.(interface{ GetTransport() *http.Transport }); ok && s.cfg.AWS == nil {
-		c.GetTransport().CloseIdleConnections()
+	if s.transport != nil {
+		s.transport.CloseIdleConnections()
 	}
 	return nil
 }

@@ -14,11 +14,12 @@ import (
 )
 
 // transportError classifies the error of a request that got no answer.
-func transportError(err error) error {
+func (s *Sink) transportError(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err // without the URL, whose query may hold a secret
 	}
+	err = s.secrets.Error(err)
 	wrapped := fmt.Errorf("http sink: %w", err)
 	var op *net.OpError
 	var dns *net.DNSError
@@ -28,13 +29,15 @@ func transportError(err error) error {
 	return bridge.Ambiguous(wrapped)
 }
 
-// statusError classifies an answer; text is the beginning of its body.
-func statusError(resp *http.Response, text []byte) error {
+// statusError classifies an answer; text is the beginning of its body, which may
+// repeat the request.
+func (s *Sink) statusError(resp *http.Response, text []byte, q *request) error {
 	code := resp.StatusCode
 	if code >= 200 && code < 300 {
 		return nil
 	}
-	err := fmt.Errorf("http sink: the service answered %s: %s", resp.Status, strings.ToValidUTF8(string(text), "?"))
+	status := strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
+	err := fmt.Errorf("http sink: the service answered %s: %q", status, s.secrets.Text(strings.ToValidUTF8(string(text), "?")))
 	after := retryAfter(resp.Header.Get("Retry-After"))
 	switch code {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -44,19 +47,27 @@ func statusError(resp *http.Response, text []byte) error {
 			return bridge.Throttled(err, after)
 		}
 		return err
-	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusNotFound,
-		http.StatusMethodNotAllowed, http.StatusProxyAuthRequired:
-		return bridge.Unavailable(err)
 	}
 	switch {
 	case code >= 500:
 		return bridge.Ambiguous(err)
-	case code < 400:
-		return bridge.Unavailable(err)
-	default:
+	case !doubtful(code):
 		return bridge.Permanent(err)
 	}
+	switch s.judge.refused(code, q) {
+	case ofRecord:
+		return bridge.Permanent(err)
+	case ofAll:
+		return bridge.Unavailable(err)
+	default:
+		return &doubtError{err}
+	}
 }
+
+// doubtError is a refusal of which it is not known whom it concerns.
+type doubtError struct{ error }
+
+func (e *doubtError) Unwrap() error { return e.error }
 
 // maxRetryAfter keeps a service from stopping a lane for ever.
 const maxRetryAfter = 5 * time.Minute

@@ -80,6 +80,13 @@ func newService(t *testing.T) *service {
 	return s
 }
 
+// hook sets what answers from now on.
+func (s *service) hook(answer func(w http.ResponseWriter, body string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
+}
+
 func sink(t *testing.T, cfg sinkhttp.Config) *sinkhttp.Sink {
 	t.Helper()
 	s, err := sinkhttp.New(cfg)
@@ -108,6 +115,21 @@ func TestSuite(t *testing.T) {
 			}
 			return list
 		},
+		Fail: func(_ *testing.T, s bridge.Sink, data string) {
+			services[s].hook(func(w http.ResponseWriter, body string) bool {
+				if body != data {
+					return false
+				}
+				services[s].answer = nil // once
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return true
+			})
+		},
+		Block: func(_ *testing.T, s bridge.Sink) func() {
+			ch := make(chan struct{})
+			services[s].hook(func(http.ResponseWriter, string) bool { <-ch; return true })
+			return func() { close(ch) }
+		},
 		NoKeys: true,
 		Leaky:  true, // the server's connections
 	})
@@ -117,7 +139,7 @@ func TestStatusClasses(t *testing.T) {
 	t.Parallel()
 	for code, mark := range map[int]error{
 		200: nil, 204: nil,
-		301: bridge.ErrUnavailable, 401: bridge.ErrUnavailable, 403: bridge.ErrUnavailable, 404: bridge.ErrUnavailable,
+		301: bridge.ErrUnavailable, 401: bridge.ErrUnavailable, 404: bridge.ErrUnavailable,
 		400: bridge.ErrPermanent, 413: bridge.ErrPermanent, 422: bridge.ErrPermanent,
 		408: bridge.ErrThrottled, 429: bridge.ErrThrottled,
 		500: bridge.ErrAmbiguous, 502: bridge.ErrAmbiguous, 504: bridge.ErrAmbiguous,
@@ -128,7 +150,7 @@ func TestStatusClasses(t *testing.T) {
 			return true
 		}
 		s := sink(t, sinkhttp.Config{URL: srv.URL})
-		err := s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{Data: []byte("1")}}})
+		err := bridgetest.Write(t.Context(), s, &bridge.Batch{Records: []bridge.Record{{Data: []byte("1")}}})
 		if mark == nil {
 			require.NoError(t, err, code)
 		} else {
@@ -159,7 +181,7 @@ func TestRetryAfterDelaysTheLane(t *testing.T) {
 	require.NoError(t, err)
 	p, err := bridge.New(bridge.Config{
 		Sources: map[string]bridge.Source{"s": src},
-		Rules: map[string]bridge.Rule{"r": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		Rules: map[string]bridge.Rule{"r": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 			out.Add(bridge.Record{Data: m.Payload})
 			return nil
 		}, "#")},
@@ -174,7 +196,7 @@ func TestNoConnectionIsNotAmbiguous(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(http.NotFoundHandler())
 	srv.Close()
-	err := sink(t, sinkhttp.Config{URL: srv.URL + "/?token=secret"}).Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{}}})
+	err := bridgetest.Write(t.Context(), sink(t, sinkhttp.Config{URL: srv.URL + "/?token=secret"}), &bridge.Batch{Records: []bridge.Record{{}}})
 	require.Error(t, err)
 	require.NotErrorIs(t, err, bridge.ErrAmbiguous)
 	require.NotContains(t, err.Error(), "secret")
@@ -188,7 +210,7 @@ func TestTimeoutIsAmbiguous(t *testing.T) {
 	}))
 	defer srv.Close()
 	s := sink(t, sinkhttp.Config{URL: srv.URL, Timeout: 50 * time.Millisecond})
-	err := s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{}}})
+	err := bridgetest.Write(t.Context(), s, &bridge.Batch{Records: []bridge.Record{{}}})
 	require.ErrorIs(t, err, bridge.ErrAmbiguous)
 }
 
@@ -213,12 +235,11 @@ func TestArrayFindsTheRecordThatIsRefused(t *testing.T) {
 		}
 		b.Add(bridge.Record{Data: data})
 	}
-	err := sink(t, sinkhttp.Config{URL: srv.URL, Mode: sinkhttp.Array}).Write(t.Context(), &b)
-	var failed *bridge.BatchError
-	require.ErrorAs(t, err, &failed)
-	require.Len(t, failed.Failed, 2)
-	require.Equal(t, []int{7, 11}, []int{failed.Failed[0].Index, failed.Failed[1].Index})
-	require.ErrorIs(t, failed.Failed[0].Err, bridge.ErrPermanent)
+	require.NoError(t, sink(t, sinkhttp.Config{URL: srv.URL, Mode: sinkhttp.Array}).Write(t.Context(), &b))
+	failed := bridgetest.Failed(&b)
+	require.Len(t, failed, 2)
+	require.ErrorIs(t, failed[7], bridge.ErrPermanent)
+	require.ErrorIs(t, failed[11], bridge.ErrPermanent)
 	var got []int
 	for _, body := range srv.bodies {
 		var list []int
@@ -232,7 +253,7 @@ func TestHeaders(t *testing.T) {
 	t.Parallel()
 	srv := newService(t)
 	s := sink(t, sinkhttp.Config{URL: srv.URL, Header: http.Header{"Authorization": {"Bearer secret"}}})
-	require.NoError(t, s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{
+	require.NoError(t, bridgetest.Write(t.Context(), s, &bridge.Batch{Records: []bridge.Record{{
 		Data: []byte("1"), Attrs: []bridge.Attr{{Name: "header:X-Device", Value: []byte("d1")}, {Name: "other"}},
 	}}}))
 	require.Equal(t, "d1", srv.header.Get("X-Device"))

@@ -1,17 +1,16 @@
 package http
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/certs"
+	"github.com/sluiceio/sluice/internal/redact"
 )
 
 // HeaderPrefix begins the names of attributes that become headers of the
@@ -24,6 +23,9 @@ type Sink struct {
 	url    *url.URL
 	client *http.Client
 	own    bool // client is the sink's own
+
+	secrets redact.Secrets
+	judge   judge
 }
 
 var (
@@ -37,17 +39,27 @@ func New(cfg Config) (*Sink, error) {
 		return nil, fmt.Errorf("http sink: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	s := &Sink{cfg: cfg, client: cfg.Client}
+	s := &Sink{cfg: cfg}
 	s.url, _ = cfg.parseURL()
-	if s.client == nil {
+	s.secrets = redact.Of(cfg.URL)
+	for _, values := range cfg.Header {
+		s.secrets = s.secrets.And(values...)
+	}
+	client := http.Client{}
+	if cfg.Client != nil {
+		client = *cfg.Client
+	} else {
 		s.own = true
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 64
-		s.client = &http.Client{
-			Transport:     transport,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		transport.TLSClientConfig = cfg.TLS
+		var err error
+		if client.Transport, err = certs.NewTransport(transport, cfg.files(), cfg.Logger); err != nil {
+			return nil, fmt.Errorf("http sink: %w", err)
 		}
 	}
+	client.CheckRedirect = sameServer(client.CheckRedirect)
+	s.client = &client
 	return s, nil
 }
 
@@ -68,17 +80,30 @@ func (s *Sink) Limits() bridge.Limits {
 //     Retry-After tells;
 //   - 500, 502, 504, a timeout, and a connection that breaks: ambiguous;
 //   - 503, a connection that cannot be made: tried again;
-//   - 3xx, 401, 402, 403, 404, 405, 407: unavailable, an operator has to act;
-//   - any other: permanent. A request with several records is then divided to
-//     find the one that is refused.
+//   - 404, 405, 410 for one of several targets (a Dest with the headers) that has
+//     not taken records before: permanent;
+//   - these, 3xx, 401, 402, 403 and 407 else: unavailable, an operator has to
+//     act, if nothing in the request's head is from a record, if several targets
+//     refuse that took records before, or, with one target, if different records
+//     get the same answer and none is taken; permanent, if others are taken;
+//     tried again, a few times, while neither is known;
+//   - any other: permanent.
+//
+// A request with several records is divided to find the one that is refused for
+// good.
 func (s *Sink) Write(ctx context.Context, b *bridge.Batch) error {
-	failed := new(bridge.BatchError)
+	errs := make([]error, len(b.Records))
 	if s.cfg.Mode == One {
-		s.writeEach(ctx, b, failed)
+		s.writeEach(ctx, b, errs)
 	} else {
-		s.writeArrays(ctx, b, failed)
+		(&arrays{s: s, b: b, errs: errs}).write(ctx)
 	}
-	return failed.ErrorOrNil()
+	for i, err := range errs {
+		if err != nil {
+			b.Fail(&b.Records[i], err)
+		}
+	}
+	return nil
 }
 
 // Close closes idle connections.
@@ -91,18 +116,16 @@ func (s *Sink) Close(context.Context) error {
 
 // writeEach sends a request for each record. Behind one that fails and will be
 // tried again, those of its lane wait for their turn.
-func (s *Sink) writeEach(ctx context.Context, b *bridge.Batch, failed *bridge.BatchError) {
+func (s *Sink) writeEach(ctx context.Context, b *bridge.Batch, errs []error) {
 	var lane laneError
 	for i := range b.Records {
 		r := &b.Records[i]
 		err := lane.of(r)
 		if err == nil {
-			err = s.send(ctx, r.Dest, r.Data, r.Attrs)
+			err = s.send(ctx, request{dest: r.Dest, body: r.Data, attrs: r.Attrs, attempt: r.Attempt, records: 1})
 		}
 		lane.note(r, err)
-		if err != nil {
-			failed.Fail(i, err)
-		}
+		errs[i] = err
 	}
 }
 
@@ -126,102 +149,21 @@ func (l *laneError) note(r *bridge.Record, err error) {
 	l.lane, l.err = r.Lane, err
 }
 
-// writeArrays sends a request for each Dest.
-func (s *Sink) writeArrays(ctx context.Context, b *bridge.Batch, failed *bridge.BatchError) {
-	var order []string
-	groups := make(map[string][]int)
-	for i := range b.Records {
-		r := &b.Records[i]
-		if !json.Valid(r.Data) {
-			failed.Fail(i, bridge.Permanent(errors.New("http sink: the data is no JSON, and an array is to be sent")))
-			continue
-		}
-		if groups[r.Dest] == nil {
-			order = append(order, r.Dest)
-		}
-		groups[r.Dest] = append(groups[r.Dest], i)
-	}
-	for _, dest := range order {
-		s.writeArray(ctx, b, dest, groups[dest], failed)
-	}
-}
-
-// writeArray sends the records with the indexes as one request; if it is refused
-// for good, as one for each half.
-func (s *Sink) writeArray(ctx context.Context, b *bridge.Batch, dest string, indexes []int, failed *bridge.BatchError) {
-	body := []byte{'['}
-	for n, i := range indexes {
-		if n > 0 {
-			body = append(body, ',')
-		}
-		body = append(body, b.Records[i].Data...)
-	}
-	err := s.send(ctx, dest, append(body, ']'), nil)
-	if half := len(indexes) / 2; half > 0 && errors.Is(err, bridge.ErrPermanent) {
-		before := len(failed.Failed)
-		s.writeArray(ctx, b, dest, indexes[:half], failed)
-		rest := s.holdBack(b, indexes[half:], failed, before)
-		if len(rest) > 0 {
-			s.writeArray(ctx, b, dest, rest, failed)
-		}
-		return
-	}
-	if err != nil {
-		for _, i := range indexes {
-			failed.Fail(i, err)
-		}
-	}
-}
-
-// holdBack fails those of the records that stand in their lane behind one that
-// will be tried again, and returns the others.
-func (s *Sink) holdBack(b *bridge.Batch, indexes []int, failed *bridge.BatchError, from int) []int {
-	stuck := make(map[uint64]error)
-	for _, f := range failed.Failed[min(from, len(failed.Failed)):] {
-		if !errors.Is(f.Err, bridge.ErrPermanent) {
-			stuck[b.Records[f.Index].Lane] = f.Err
-		}
-	}
-	var rest []int
-	for _, i := range indexes {
-		if err := stuck[b.Records[i].Lane]; err != nil {
-			failed.Fail(i, err)
-		} else {
-			rest = append(rest, i)
-		}
-	}
-	return rest
-}
-
 // send makes a request and returns what its outcome means.
-func (s *Sink) send(ctx context.Context, dest string, body []byte, attrs []bridge.Attr) error {
+func (s *Sink) send(ctx context.Context, q request) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	u := s.url
-	if dest != "" {
-		u = u.JoinPath(dest)
-	}
-	// The transport may read the body for a while after it has returned; the
-	// batch's memory is not ours then.
-	req, err := http.NewRequestWithContext(ctx, s.cfg.Method, u.String(), bytes.NewReader(bytes.Clone(body)))
+	req, err := s.request(ctx, q)
 	if err != nil {
 		return bridge.Permanent(fmt.Errorf("http sink: %w", err))
 	}
-	for name, values := range s.cfg.Header {
-		req.Header[name] = values
-	}
-	req.Header.Set("Content-Type", s.cfg.ContentType)
-	for _, a := range attrs {
-		if name, ok := strings.CutPrefix(a.Name, HeaderPrefix); ok {
-			req.Header.Set(name, string(a.Value))
-		}
-	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return transportError(err)
+		return s.transportError(err)
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
-	return statusError(resp, text)
+	s.judge.answered(&q, resp.StatusCode >= 200 && resp.StatusCode < 300)
+	return s.statusError(resp, text, &q)
 }

@@ -4,20 +4,21 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/sluiceio/sluice/internal/awsconn"
 )
 
 // health is the last finding of Check.
 type health struct {
-	mu  sync.Mutex
-	at  time.Time
-	err error
+	asking turn // of the Check that asks
+	at     time.Time
+	err    error
 }
 
 const (
@@ -27,17 +28,20 @@ const (
 	freshPut = 10 * time.Second
 )
 
-// Check tells whether the default stream can be written to, in words for an
+// Check reports whether the default stream can be written to, in words for an
 // operator; without a default stream, whether the service answers. A record
 // stored within the last seconds is proof enough; else one call is made, with
 // Config.DryRun two, at most ten per second. A call refused for the account's
 // quota changes nothing about the last finding.
 //
 // Permissions: kinesis:DescribeStreamSummary (kinesis:ListStreams without a
-// default stream). Where that is denied but records were stored, all is well.
+// default stream). Where that is denied, the credentials are known at least, and
+// all is taken to be well; it is logged once that more is not known.
 func (s *Sink) Check(ctx context.Context) error {
-	s.health.mu.Lock()
-	defer s.health.mu.Unlock()
+	if err := s.health.asking.take(ctx); err != nil {
+		return err
+	}
+	defer s.health.asking.give()
 	if time.Since(s.health.at) < checkPause {
 		return s.health.err
 	}
@@ -47,7 +51,7 @@ func (s *Sink) Check(ctx context.Context) error {
 	} else if ctx.Err() != nil {
 		return err
 	}
-	if api := smithy.APIError(nil); errors.As(err, &api) && classOf(api.ErrorCode(), 0) == throttled {
+	if api := smithy.APIError(nil); errors.As(err, &api) && awsconn.ClassOf(api.ErrorCode(), 0) == awsconn.Throttled {
 		err = s.health.err
 	}
 	s.health.at, s.health.err = time.Now(), err
@@ -61,26 +65,37 @@ func (s *Sink) check(ctx context.Context) error {
 	if st == nil {
 		return s.checkService(ctx)
 	}
-	accepted := st.accepted.Load()
-	if time.Since(time.Unix(0, accepted)) < freshPut {
-		return s.finding(st, s.unfit(st))
+	if time.Since(st.blame.Accepted()) < freshPut {
+		return s.finding(st, s.concern(st))
 	}
-	if err := s.readSettings(ctx, st); err != nil {
-		e, _ := s.requestError(st, err, "kinesis:DescribeStreamSummary", false)
-		if accepted != 0 && isDenied(e.Code) {
-			return nil
+	switch err := s.readSettings(ctx, st); {
+	case err == nil:
+		switch status := st.settings.Load().status; status {
+		case types.StreamStatusActive, types.StreamStatusUpdating:
+		default:
+			return &Error{Stream: st.dest, Message: "its status is " + string(status)}
 		}
+	case awsconn.IsDenied(err):
+		s.noteDenied(st)
+	default:
+		e, _ := s.requestError(st, err, "kinesis:DescribeStreamSummary", false)
 		return e
 	}
-	switch status := st.settings.Load().status; status {
-	case types.StreamStatusActive, types.StreamStatusUpdating:
-	default:
-		return &Error{Stream: st.dest, Message: "its status is " + string(status)}
-	}
-	if err := s.unfit(st); err != nil || !s.cfg.DryRun {
+	if err := s.concern(st); err != nil || !s.cfg.DryRun {
 		return s.finding(st, err)
 	}
 	return s.dryRun(ctx, st)
+}
+
+// concern is why a stream cannot be written to, or why not all readers can read it.
+func (s *Sink) concern(st *stream) error {
+	if err := s.unfit(st); err != nil {
+		return err
+	}
+	if set := st.settings.Load(); set != nil {
+		return set.channel
+	}
+	return nil
 }
 
 func (s *Sink) finding(st *stream, err error) error {
@@ -96,14 +111,16 @@ func (s *Sink) checkService(ctx context.Context) error {
 	if err := s.quota.wait(ctx); err != nil {
 		return err
 	}
-	_, err := s.client.ListStreams(ctx, &sdk.ListStreamsInput{Limit: aws.Int32(1)}, once)
+	_, err := renewing(s, func() (*sdk.ListStreamsOutput, error) {
+		return s.client.ListStreams(ctx, &sdk.ListStreamsInput{Limit: aws.Int32(1)}, once)
+	})
 	if err == nil {
 		return nil
 	}
-	e, _ := s.requestError(&stream{dest: "(any)"}, err, "kinesis:ListStreams", false)
-	if isDenied(e.Code) {
+	if awsconn.IsDenied(err) {
 		return nil
 	}
+	e, _ := s.requestError(&stream{dest: "(any)"}, err, "kinesis:ListStreams", false)
 	return e
 }
 
@@ -116,7 +133,7 @@ func (s *Sink) dryRun(ctx context.Context, st *stream) error {
 	in := *st.put
 	in.DryRun = aws.Bool(true)
 	in.Records = []types.PutRecordsRequestEntry{{Data: []byte("dry run"), PartitionKey: aws.String("dry-run")}}
-	_, err := s.client.PutRecords(ctx, &in, once)
+	_, err := renewing(s, func() (*sdk.PutRecordsOutput, error) { return s.client.PutRecords(ctx, &in, once) })
 	if err == nil {
 		s.log.Warn("the endpoint does not know dry runs and stored the record", slog.String("stream", st.dest))
 		return nil
@@ -128,4 +145,11 @@ func (s *Sink) dryRun(ctx context.Context, st *stream) error {
 	return e
 }
 
-func isDenied(code string) bool { return code == "AccessDeniedException" || code == "AccessDenied" }
+// noteDenied says once that a stream cannot be described, and what follows.
+func (s *Sink) noteDenied(st *stream) {
+	if st.denied.Swap(true) {
+		return
+	}
+	s.log.Info("the credentials do not allow kinesis:DescribeStreamSummary: whether the stream exists and takes records "+
+		"shows with the first write, its limit of record sizes is not known", slog.String("stream", st.dest))
+}

@@ -1,121 +1,70 @@
 package kinesis
 
 import (
-	"context"
-	"crypto/tls"
+	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
-	"net/url"
-	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/smithy-go/logging"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/awsconn"
+	"github.com/sluiceio/sluice/internal/certs"
 )
 
-// newClient makes the SDK's client that the configuration describes. The
-// transport is nil when it is the caller's.
-func newClient(cfg Config) (*sdk.Client, *http.Transport, error) {
-	if cfg.Client != nil {
-		return cfg.Client, nil, nil
+// connection is what the configuration says about reaching the service.
+func (c Config) connection() awsconn.Options {
+	region := c.Region
+	if st, err := parseStream(c.Stream); err == nil {
+		region = cmp.Or(region, st.region())
 	}
-	var base aws.Config
-	if cfg.AWS != nil {
-		base = cfg.AWS.Copy()
-	} else {
-		opts := []func(*config.LoadOptions) error{config.WithLogger(sdkLogger(cfg.Logger))}
-		if cfg.AccessKeyID != "" {
-			opts = append(opts, config.WithCredentialsProvider(fixedCredentials(cfg)))
-		}
-		var err error
-		if base, err = config.LoadDefaultConfig(context.Background(), opts...); err != nil {
-			return nil, nil, fmt.Errorf("kinesis: the AWS configuration cannot be read: %w", err)
-		}
+	return awsconn.Options{
+		Region: region, Endpoint: c.Endpoint, Profile: c.Profile, RoleARN: c.RoleARN, ExternalID: c.ExternalID,
+		AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken,
+		FIPS: c.FIPS, DualStack: c.DualStack,
+		TLS: c.TLS, Files: certs.Files{CA: c.CAFile, Cert: c.CertFile, Key: c.KeyFile},
+		AWS: c.AWS, Timeout: c.RequestTimeout, Logger: c.Logger,
 	}
-	if cfg.AccessKeyID != "" {
-		base.Credentials = fixedCredentials(cfg)
-	}
-	if base.Region = regionOf(cfg, base.Region); base.Region == "" {
-		return nil, nil, errors.New("kinesis: Config.Region: no AWS region given and none found in AWS_REGION or the shared configuration")
-	}
-	var transport *http.Transport
-	if base.HTTPClient == nil {
-		base.HTTPClient = awshttp.NewBuildableClient()
-	}
-	if b, ok := base.HTTPClient.(*awshttp.BuildableClient); ok {
-		transport = newTransport(b.GetTransport(), cfg) // which has the CA bundle of AWS_CA_BUNDLE
-		base.HTTPClient = &http.Client{Transport: transport, CheckRedirect: noRedirects}
-	}
-	return sdk.NewFromConfig(base, func(o *sdk.Options) {
-		if cfg.Endpoint != "" {
-			o.BaseEndpoint = aws.String(cfg.Endpoint)
-		}
-	}), transport, nil
 }
 
-// sdkLogger passes what the SDK has to say on to the configured logger, at debug
-// level: what matters of it comes back as an error as well.
-func sdkLogger(log *slog.Logger) logging.Logger {
-	return logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
-		log.Debug("AWS SDK: " + fmt.Sprintf(format, args...))
+// connect makes the SDK's client that the configuration describes.
+func (s *Sink) connect() error {
+	if s.client = s.cfg.Client; s.client != nil {
+		s.renewer = &awsconn.Renewer{Provider: s.client.Options().Credentials}
+		return nil
+	}
+	conn, err := awsconn.New(s.cfg.connection())
+	switch {
+	case errors.Is(err, awsconn.ErrNoRegion):
+		return fmt.Errorf("kinesis: Config.%w", &bridge.FieldError{Path: "Region", Err: err})
+	case err != nil:
+		return fmt.Errorf("kinesis: %w", err)
+	}
+	s.transport, s.renewer = conn.Transport, conn.Renewer
+	s.client = sdk.NewFromConfig(conn.AWS, func(o *sdk.Options) {
+		if s.cfg.Endpoint != "" {
+			o.BaseEndpoint = aws.String(s.cfg.Endpoint)
+		}
+		if s.cfg.FIPS {
+			o.EndpointOptions.UseFIPSEndpoint = aws.FIPSEndpointStateEnabled
+		}
+		if s.cfg.DualStack {
+			o.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateEnabled
+		}
 	})
+	return nil
 }
 
-// noRedirects makes a redirect an answer like others: the service sends none, and
-// a signature is good for one host only.
-func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-func fixedCredentials(cfg Config) aws.CredentialsProvider {
-	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{
-			AccessKeyID: cfg.AccessKeyID, SecretAccessKey: cfg.SecretAccessKey,
-			SessionToken: cfg.SessionToken, Source: "kinesis.Config",
-		}, nil
-	})
-}
-
-// regionOf is the region that the configuration means.
-func regionOf(cfg Config, found string) string {
-	if cfg.Region != "" {
-		return cfg.Region
+// NewClient returns the service's client that cfg describes, for programs that read
+// what a Sink of the same configuration writes.
+func NewClient(cfg Config) (*sdk.Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
-	if st, err := parseStream(cfg.Stream); err == nil && st.region() != "" {
-		return st.region()
+	s := &Sink{cfg: cfg.withDefaults()}
+	if err := s.connect(); err != nil {
+		return nil, err
 	}
-	if u, err := url.Parse(cfg.Endpoint); err == nil && cfg.Endpoint != "" {
-		// kinesis.eu-west-1.amazonaws.com, 123456789012.data-kinesis.eu-west-1.amazonaws.com,
-		// vpce-0123.kinesis.eu-west-1.vpce.amazonaws.com
-		parts := strings.Split(u.Hostname(), ".")
-		for i := range len(parts) - 2 {
-			if strings.HasSuffix(parts[i], "kinesis") && strings.Contains(u.Hostname(), ".amazonaws.") {
-				return parts[i+1]
-			}
-		}
-		if found == "" {
-			return "us-east-1" // an emulator takes any
-		}
-	}
-	return found
-}
-
-// newTransport tunes the SDK's transport for a few dozen long requests to one
-// host. Connections are HTTP/1.1, one request each: on HTTP/2 a lost packet would
-// hold up all requests on the connection.
-func newTransport(t *http.Transport, cfg Config) *http.Transport {
-	t.ForceAttemptHTTP2 = false
-	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 256 // more than anybody's QueueConfig.InFlight
-	t.IdleConnTimeout = 50 * time.Second             // below the service's, so that it is we who close
-	t.ResponseHeaderTimeout = cfg.RequestTimeout
-	t.WriteBufferSize = 64 << 10
-	if cfg.TLS != nil {
-		t.TLSClientConfig = cfg.TLS.Clone()
-		t.TLSClientConfig.MinVersion = max(cfg.TLS.MinVersion, tls.VersionTLS12)
-	}
-	return t
+	return s.client, nil
 }

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
-	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/awsconn"
 )
 
 // Limits of the service; sources: the API reference of PutRecords (October 2025)
@@ -48,10 +50,25 @@ type Config struct {
 	// Default: the standard chain of the SDK (environment, shared files,
 	// SSO, web identity, container, instance role).
 	AccessKeyID, SecretAccessKey, SessionToken string
-	// TLS is used for connections to the service; nil for the system's roots.
+	// Profile is the profile of the shared configuration. Default: AWS_PROFILE
+	// or "default".
+	Profile string
+	// RoleARN is a role to assume with the credentials otherwise meant, and
+	// ExternalID what its trust policy may ask for.
+	RoleARN, ExternalID string
+	// FIPS and DualStack choose AWS's endpoints with validated cryptography,
+	// and with IPv6.
+	FIPS, DualStack bool
+	// CAFile has the authorities, in PEM, that sign the certificate of the
+	// service or a proxy. Default: AWS_CA_BUNDLE, else the system's. CertFile
+	// and KeyFile are the certificate and key of the client, where one is asked
+	// for. All are read again when their contents change.
+	CAFile, CertFile, KeyFile string
+	// TLS is the ground for connections to the service; nil for the usual.
 	TLS *tls.Config
 	// AWS is used instead of what the SDK finds by itself; the fields above
-	// still override it, except TLS when it has an HTTPClient of yours.
+	// still override it, except for TLS and its files when it has an HTTPClient
+	// of yours.
 	AWS *aws.Config
 	// Client is used instead of a client of our own; the connection fields
 	// above must then be empty. Its retries are not used for puts.
@@ -66,16 +83,35 @@ type Config struct {
 	// How long a record may wait for others is the BatchTime of the
 	// pipeline's queue, which is 100 ms for such a sink if it is not set.
 	Aggregate bool
-	// AggregateBytes is the size, in bytes, that an aggregate is filled up
-	// to, 1 KiB to 1 MiB. Default 25 KiB, one PUT payload unit.
+	// Pack joins records of one key to one Kinesis record that consumers read
+	// without a library, such as Lines; see UnpackLines. Records wait for
+	// others like those for an aggregate do. It excludes Aggregate.
+	Pack Packing
+	// AggregateBytes is the size, in bytes, that an aggregate or a packed
+	// record is filled up to, 1 KiB to 1 MiB. Default 25 KiB, one PUT payload
+	// unit.
 	AggregateBytes int
 	// Slots is the number of hash slots that keys are aggregated by: a power
 	// of two up to 65,536, at least four times the number of shards for even
 	// load. It must stay the same while order matters. Default 64.
 	Slots int
 
-	// Compression of each record's data, which consumers must undo. Default None.
+	// IDs stores the attribute bridge.IDAttr of records with them, so that
+	// consumers recognize what was stored twice; see Dedup. In aggregates it is a
+	// tag, which other consumers skip; a record by itself is an aggregate, too,
+	// then. Otherwise it is the last member, "sluice_id", of data that is a JSON
+	// object; other data is stored without, and an object that has such a member of
+	// its own is refused. An ID has up to 100 bytes, and costs 8 more.
+	IDs bool
+
+	// Compression of each record's data, or of a packed record as a whole,
+	// which consumers must undo. Default None.
 	Compression Compression
+
+	// IgnoreChannels writes to streams with delivery channels (to Amazon S3 or
+	// S3 Tables) also what these cannot read: aggregates, and mostly what is
+	// compressed or packed. Otherwise that is refused.
+	IgnoreChannels bool
 
 	// MaxRecordBytes is the highest size of a Kinesis record, data and key,
 	// up to 10 MiB. Default: what the stream is set to.
@@ -95,7 +131,7 @@ type Config struct {
 	DryRun bool
 	// OnReceipt is called with the places of the records of a request that
 	// were stored, before their Write returns and concurrently. It must not
-	// keep the slice or the records. Every reply is then decoded in full.
+	// keep the slice.
 	OnReceipt func([]Receipt)
 	// Logger gets what an operator should know. Default slog.Default().
 	Logger *slog.Logger
@@ -154,7 +190,7 @@ type Receipt struct {
 func (c Config) Validate() error {
 	var errs []error
 	bad := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("kinesis: Config.%s: %s", field, fmt.Sprintf(format, args...)))
+		errs = append(errs, fmt.Errorf("kinesis: Config.%w", &bridge.FieldError{Path: field, Err: fmt.Errorf(format, args...)}))
 	}
 	between := func(field string, v, low, high int) {
 		if v != 0 && (v < low || v > high) {
@@ -166,18 +202,8 @@ func (c Config) Validate() error {
 			bad("Stream", "%v", err)
 		}
 	}
-	if c.Endpoint != "" {
-		if u, err := url.Parse(c.Endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			bad("Endpoint", "%q is not an http or https URL", c.Endpoint)
-		}
-	}
-	if (c.AccessKeyID == "") != (c.SecretAccessKey == "") {
-		bad("AccessKeyID", "AccessKeyID and SecretAccessKey go together")
-	}
-	if c.SessionToken != "" && c.AccessKeyID == "" {
-		bad("SessionToken", "a session token needs an access key")
-	}
-	if c.Client != nil && (c.AWS != nil || c.Region != "" || c.Endpoint != "" || c.AccessKeyID != "" || c.TLS != nil) {
+	c.connection().Validate(bad)
+	if c.Client != nil && c.connects() {
 		bad("Client", "a client of your own brings its region, endpoint, credentials and TLS with it")
 	}
 	if c.Ordering > Relaxed {
@@ -185,6 +211,12 @@ func (c Config) Validate() error {
 	}
 	if c.Compression > Zstd {
 		bad("Compression", "unknown value %d", c.Compression)
+	}
+	switch {
+	case c.Pack > Lines:
+		bad("Pack", "unknown value %d", c.Pack)
+	case c.Pack != NoPacking && c.Aggregate:
+		bad("Pack", "packing and aggregation exclude each other")
 	}
 	between("AggregateBytes", c.AggregateBytes, 1<<10, 1<<20)
 	between("Slots", c.Slots, 1, maxSlots)
@@ -200,6 +232,17 @@ func (c Config) Validate() error {
 		bad("RefreshInterval", "%v is negative", c.RefreshInterval)
 	}
 	return errors.Join(errs...)
+}
+
+// packs reports whether a Kinesis record may hold several records.
+func (c Config) packs() bool { return c.Aggregate || c.Pack != NoPacking }
+
+// connects reports whether any field says how to reach the service.
+func (c Config) connects() bool {
+	c.Stream = "" // which may give a region
+	o := c.connection()
+	o.Timeout, o.Logger = 0, nil
+	return o != awsconn.Options{}
 }
 
 func (c Config) withDefaults() Config {

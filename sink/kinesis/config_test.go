@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
 )
 
 func TestValidate(t *testing.T) {
@@ -63,23 +64,17 @@ func TestTexts(t *testing.T) {
 }
 
 func TestRegion(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		cfg         Config
-		found, want string
-	}{
-		{Config{Region: "eu-west-1", Stream: "arn:aws:kinesis:eu-west-2:123456789012:stream/a"}, "x", "eu-west-1"},
-		{Config{Stream: "arn:aws:kinesis:eu-west-2:123456789012:stream/a"}, "x", "eu-west-2"},
-		{Config{Endpoint: "https://kinesis.ap-south-1.amazonaws.com"}, "x", "ap-south-1"},
-		{Config{Endpoint: "https://123456789012.data-kinesis.ap-south-1.amazonaws.com"}, "", "ap-south-1"},
-		{Config{Endpoint: "https://vpce-1.kinesis.us-west-2.vpce.amazonaws.com"}, "", "us-west-2"},
-		{Config{Endpoint: "https://kinesis.cn-north-1.amazonaws.com.cn"}, "", "cn-north-1"},
-		{Config{Endpoint: "http://localhost:4567"}, "eu-west-3", "eu-west-3"},
-		{Config{Endpoint: "http://localhost:4567"}, "", "us-east-1"},
-		{Config{}, "eu-west-3", "eu-west-3"},
-		{Config{}, "", ""},
+	t.Setenv("AWS_REGION", "eu-west-3")
+	for want, cfg := range map[string]Config{
+		"eu-west-1":  {Region: "eu-west-1", Stream: "arn:aws:kinesis:eu-west-2:123456789012:stream/a"},
+		"eu-west-2":  {Stream: "arn:aws:kinesis:eu-west-2:123456789012:stream/a"},
+		"ap-south-1": {Endpoint: "https://kinesis-fips.ap-south-1.api.aws"},
+		"eu-west-3":  {Endpoint: "http://localhost:4567"},
 	} {
-		require.Equal(t, tc.want, regionOf(tc.cfg, tc.found), "%+v", tc.cfg)
+		s, err := New(cfg)
+		require.NoError(t, err)
+		require.Equal(t, want, s.client.Options().Region)
+		require.NoError(t, s.Close(t.Context()))
 	}
 }
 
@@ -98,8 +93,8 @@ func TestStandardChain(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	s, err := New(Config{Stream: "s", Endpoint: "http://127.0.0.1:1"})
 	require.NoError(t, err)
-	require.Equal(t, "eu-north-1", s.region)
-	err = s.Write(t.Context(), batchOf(s, "a=1"))
+	require.Equal(t, "eu-north-1", s.place.Region)
+	err = bridgetest.Write(t.Context(), s, batchOf(s, "a=1"))
 	require.ErrorContains(t, err, "no usable AWS credentials")
 	require.ErrorIs(t, err, bridge.ErrUnavailable)
 	require.NoError(t, s.Close(t.Context()))
@@ -153,7 +148,7 @@ func TestCompression(t *testing.T) {
 			}
 			for range 3 { // with used buffers, too
 				f.stored = nil
-				require.NoError(t, s.Write(t.Context(), b))
+				require.NoError(t, bridgetest.Write(t.Context(), s, b))
 				var got []string
 				for _, data := range userData(f.stored) {
 					plain, err := undo([]byte(data))
@@ -178,7 +173,7 @@ func TestReceipts(t *testing.T) {
 	s := f.sink(t, Config{Stream: "s", OnReceipt: func(r []Receipt) { got = append(got, r...) }})
 	b := batchOf(s, "a=1", "=refused", "b=2")
 	b.Records[2].Topic, b.Records[2].Rule = "t/1", "r"
-	require.Error(t, s.Write(t.Context(), b))
+	require.Error(t, bridgetest.Write(t.Context(), s, b))
 	require.Equal(t, []Receipt{{
 		Index: 2, Topic: "t/1", Rule: "r", Stream: "s",
 		ShardID: "shardId-000000000000", SequenceNumber: fmt.Sprintf("%056d", 1),
@@ -186,7 +181,7 @@ func TestReceipts(t *testing.T) {
 
 	got = nil
 	s = f.sink(t, Config{Stream: "s", Aggregate: true, Slots: 1, OnReceipt: func(r []Receipt) { got = append(got, r...) }})
-	require.Error(t, s.Write(t.Context(), batchOf(s, "a=1", "=refused", "b=2")))
+	require.Error(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1", "=refused", "b=2")))
 	require.Len(t, got, 2)
 	require.Equal(t, []int{0, 0, 2, 1}, []int{got[0].Index, got[0].SubSequence, got[1].Index, got[1].SubSequence})
 }
@@ -198,13 +193,13 @@ func TestStats(t *testing.T) {
 	require.NoError(t, s.Open(t.Context()))
 	b := batchOf(s, "a=1", "=refused", "b=2")
 	b.Add(bridge.Record{Key: []byte("c"), Data: make([]byte, PayloadUnit)})
-	require.Error(t, s.Write(t.Context(), b))
+	require.Error(t, bridgetest.Write(t.Context(), s, b))
 	f.put = func(putRequest) answer {
 		return results(2, map[int]string{1: "ProvisionedThroughputExceededException"})
 	}
-	require.Error(t, s.Write(t.Context(), batchOf(s, "a=1", "b=2")))
+	require.Error(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1", "b=2")))
 	f.put = func(putRequest) answer { return fail(500, "InternalFailure", "x") }
-	require.Error(t, s.Write(t.Context(), batchOf(s, "a=1", "b=2")))
+	require.Error(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1", "b=2")))
 	require.Equal(t, Stats{Requests: 3, FailedRequests: 1, Streams: []StreamStats{{
 		Stream: "s", Records: 4, Entries: 4, Bytes: 2 + 2 + PayloadUnit + 1 + 2, PayloadUnits: 5,
 		Throttled: 1, Ambiguous: 2, Rejected: 1, Failed: 4, OpenShards: 1,
@@ -244,12 +239,57 @@ func TestCloseWaits(t *testing.T) {
 
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	plain := Plan(Workload{MessagesPerSecond: 100, MessageBytes: 200, Keys: 1}, PricesUSEast1())
+	prices, ok := PricesOf("us-east-1")
+	require.True(t, ok)
+	plain := Plan(Workload{MessagesPerSecond: 100, MessageBytes: 200, Keys: 1}, prices)
 	require.InDelta(t, 50, plain.MaxPerKey, 0.1, "one record per round trip")
-	aggregated := Plan(Workload{MessagesPerSecond: 100, MessageBytes: 200, Keys: 1, Aggregate: true}, PricesUSEast1())
+	aggregated := Plan(Workload{MessagesPerSecond: 100, MessageBytes: 200, Keys: 1, Aggregate: true}, prices)
 	require.Greater(t, aggregated.MaxPerKey, 20*plain.MaxPerKey)
 	require.InDelta(t, 10, aggregated.MessagesPerEntry, 0.1)
-	large := Plan(Workload{MessagesPerSecond: 100, MessageBytes: 30_000, Keys: 100}, PricesUSEast1())
+	large := Plan(Workload{MessagesPerSecond: 100, MessageBytes: 30_000, Keys: 100}, prices)
 	require.InDelta(t, 200, large.PayloadUnitsPerSecond, 0.1)
 	require.Equal(t, 3, large.Shards)
+
+	lines := Workload{MessagesPerSecond: 10_000, MessageBytes: 200, KeyBytes: 16, Keys: 100, Pack: Lines, MaxDelay: time.Second}
+	few := Plan(lines, prices)
+	require.InDelta(t, 100, few.MessagesPerEntry, 0.1, "as many of a key as come in MaxDelay")
+	lines.Keys = 100_000
+	require.InDelta(t, 1, Plan(lines, prices).MessagesPerEntry, 0.1, "keys of which little comes do not gain")
+}
+
+// TestPlanOfAdvantage pays less for each gigabyte, but no less than was committed.
+func TestPlanOfAdvantage(t *testing.T) {
+	t.Parallel()
+	prices, _ := PricesOf("us-east-1")
+	plan := func(rate float64) Estimate {
+		return Plan(Workload{MessagesPerSecond: rate, MessageBytes: 1000, KeyBytes: 24, Keys: 1000}, prices)
+	}
+	month := prices.HoursPerMonth * 3600
+	least := prices.AdvantageMiBPerSecond * month / 1024 * (prices.AdvantageGigabyteIn + prices.AdvantageGigabyteOut)
+	require.InDelta(t, least, plan(1).Advantage, 0.01)
+	require.InDelta(t, least, plan(prices.AdvantageMiBPerSecond*1024).Advantage, 0.01)
+	require.Greater(t, plan(1024).Advantage, plan(1024).OnDemand)
+	big := plan(100 * 1024)
+	require.Less(t, big.Advantage, 0.5*big.OnDemand)
+	require.Equal(t, big.Shards, big.WarmMiBPerSecond)
+}
+
+func TestListPrices(t *testing.T) {
+	t.Parallel()
+	list := ListPrices()
+	require.NotEmpty(t, list)
+	for _, p := range list {
+		require.Regexp(t, `^[a-z-]+-[0-9]$`, p.Region)
+		_, err := time.Parse("2006-01", p.Date)
+		require.NoError(t, err)
+		for name, v := range map[string]float64{
+			"hours": p.HoursPerMonth, "shard": p.ShardHour, "units": p.MillionPayloadUnits, "stream": p.StreamHour, "in": p.GigabyteIn,
+			"advantage in": p.AdvantageGigabyteIn, "advantage out": p.AdvantageGigabyteOut, "committed": p.AdvantageMiBPerSecond,
+		} {
+			require.Positive(t, v, name)
+		}
+		require.LessOrEqual(t, p.AdvantageGigabyteIn, 0.4*p.GigabyteIn)
+	}
+	_, ok := PricesOf("nowhere-1")
+	require.False(t, ok)
 }

@@ -2,7 +2,7 @@
 //
 // A Sink stores each record as one Kinesis record or, with Config.Aggregate,
 // packs many into one in the format of the Kinesis Producer Library, which
-// Deaggregate takes apart again.
+// Deaggregate takes apart again. With Config.Pack it joins those of a key as lines.
 //
 //	sink, err := kinesis.New(kinesis.Config{Region: "eu-central-1", Stream: "readings"})
 //

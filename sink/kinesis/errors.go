@@ -1,20 +1,13 @@
 package kinesis
 
 import (
-	"context"
-	"crypto/tls"
+	"cmp"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"net/url"
 	"strings"
-	"syscall"
-
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/smithy-go"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/awsconn"
 )
 
 // ErrAutoDistribution is why a stream is not written to in strict order or with
@@ -22,7 +15,7 @@ import (
 // records into shards regardless of their keys.
 var ErrAutoDistribution = errors.New("the stream distributes records regardless of their keys " +
 	"(RecordDistributionStrategy AUTO), which destroys order per key and makes consumers drop aggregates: " +
-	"set it to PARTITION_KEY, or use relaxed ordering without aggregation")
+	"set it to USER_PARTITION_KEY, or use relaxed ordering without aggregation")
 
 // Error is why Kinesis did not store a record; find it with errors.As.
 type Error struct {
@@ -62,129 +55,52 @@ func (e *Error) Error() string {
 // Unwrap returns the error underneath.
 func (e *Error) Unwrap() error { return e.Err }
 
-// class says what an error means for a record.
-type class uint8
-
-const (
-	transient   class = iota // not stored, will pass by itself
-	throttled                // not stored for want of capacity
-	ambiguous                // may have been stored
-	unavailable              // not stored, an operator has to act
-	expired                  // not stored, fresh credentials may help
-	rejected                 // not stored, because of what the record holds
-)
-
-// classOf is the one table of what the service answers with, and what follows.
-// It serves the errors of requests and, without a status, those of records.
-func classOf(code string, status int) class {
-	switch code {
-	case "ProvisionedThroughputExceededException", // the shard is full, or the on-demand stream still grows
-		"LimitExceededException", "ThrottlingException", "Throttling", "TooManyRequestsException", "SlowDown",
-		"KMSThrottlingException": // the SDK would not retry it, but it passes like the others
-		return throttled
-
-	case "InternalFailure", "InternalFailureException", "InternalServerError",
-		"ServiceUnavailable", "ServiceUnavailableException":
-		return ambiguous // the service may have stored it before it failed to say so
-
-	case "RequestTimeout", "RequestTimeoutException": // the service gave up reading the request
-		return transient
-
-	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
-		return expired
-
-	case "ValidationException", "InvalidArgumentException", "SerializationException",
-		"RequestEntityTooLarge", "RequestEntityTooLargeException":
-		return rejected // one bad record makes the service refuse the whole request
-
-	case "ResourceNotFoundException", // no such stream, or it is being created
-		"ResourceInUseException", // being created or deleted; says kinesis-local
-		"AccessDeniedException", "AccessDenied", "NotAuthorized", "OptInRequired",
-		"UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId",
-		"InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature", "MissingAuthenticationToken",
-		"KMSDisabledException", "KMSInvalidStateException", "KMSAccessDeniedException",
-		"KMSNotFoundException", "KMSOptInRequired",
-		"UnknownOperationException":
-		return unavailable
-	}
-	switch {
-	case status == 413:
-		return rejected
-	case status == 429:
-		return throttled
-	case status >= 300 && status < 500:
-		return unavailable // a refusal of the request that we do not know: show it and keep the records
-	default:
-		return ambiguous // 5xx of a proxy, and codes that we do not know: count the doubt
-	}
-}
-
-// mark makes err what the pipeline understands.
-func (c class) mark(err error) error {
+// mark makes of err what the pipeline understands.
+func mark(c awsconn.Class, err error) error {
 	switch c {
-	case throttled:
+	case awsconn.Throttled:
 		return bridge.Throttled(err, 0)
-	case ambiguous:
+	case awsconn.Ambiguous:
 		return bridge.Ambiguous(err)
-	case unavailable, expired:
+	case awsconn.Unavailable, awsconn.Expired:
 		return bridge.Unavailable(err)
-	case rejected:
+	case awsconn.Rejected:
 		return bridge.Permanent(err)
-	default:
+	default: // what may pass, and what nobody can say of: the record waits, and its key only
 		return err
 	}
 }
 
+const putAction = "kinesis:PutRecords"
+
 // requestError describes the failure of a whole request, for which the
-// credentials need the permission action; sent tells whether any of its body
-// went out.
-func (s *Sink) requestError(st *stream, err error, action string, sent bool) (*Error, class) {
-	e := &Error{Stream: st.dest, Message: err.Error(), Err: err}
-	if re := (*awshttp.ResponseError)(nil); errors.As(err, &re) {
-		e.RequestID = re.ServiceRequestID()
-	}
-	if api := smithy.APIError(nil); errors.As(err, &api) {
-		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
-		e.Shard = shardIn(e.Message)
-		c := classOf(e.Code, statusOf(err))
-		e.Hint = s.hint(e.Code, action)
-		return e, c
-	}
-	if status := statusOf(err); status != 0 { // an answer that is not Kinesis'
-		c := classOf("", status)
-		if status >= 300 {
-			e.Message = fmt.Sprintf("HTTP status %d", status)
-		}
-		if c == unavailable {
-			e.Hint = s.hint("UnknownOperationException", action)
-		}
-		return e, c
-	}
-	if transport := (*url.Error)(nil); errors.As(err, &transport) {
-		e.Message = transport.Err.Error() // the rest names the operation and the host once more
-	}
-	e.Hint = s.connectionHint(err)
-	switch {
-	case sent:
-		return e, ambiguous
-	case isOperational(err):
-		return e, unavailable
-	default:
-		return e, transient
-	}
+// credentials need the permission action; sent reports whether
+// all of it may have gone out.
+func (s *Sink) requestError(st *stream, err error, action string, sent bool) (*Error, awsconn.Class) {
+	f := s.place.Explain(err, action, sent)
+	return &Error{
+		Stream: st.dest, Shard: shardIn(f.Message), Code: f.Code, Message: f.Message, RequestID: f.RequestID,
+		Hint: cmp.Or(f.Hint, s.hint(f.Code)), Err: err,
+	}, f.Class
 }
 
 // recordError describes the failure of one record in a reply.
-func (s *Sink) recordError(st *stream, code, message, requestID string) (*Error, class) {
-	e := &Error{Stream: st.dest, Shard: shardIn(message), Code: code, Message: message, RequestID: requestID}
-	e.Hint = s.hint(code, putAction)
-	return e, classOf(code, 0)
+func (s *Sink) recordError(st *stream, code, message, requestID string) (*Error, awsconn.Class) {
+	return &Error{
+		Stream: st.dest, Shard: shardIn(message), Code: code, Message: message, RequestID: requestID,
+		Hint: cmp.Or(s.place.Hint(code, message, putAction), s.hint(code)),
+	}, awsconn.ClassOfRecord(code)
 }
 
-// isExpired reports whether fresh credentials may cure err.
-func isExpired(err error) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && classOf(api.ErrorCode(), 0) == expired
+// hint says in plain words what codes mean that are Kinesis' own.
+func (s *Sink) hint(code string) string {
+	switch code {
+	case "ResourceNotFoundException":
+		return fmt.Sprintf("there is no such stream in %s, or it is still being created", s.place)
+	case "ResourceInUseException":
+		return "the stream is being created or deleted"
+	}
+	return ""
 }
 
 // shardIn finds the shard that a throttling message names: "Rate exceeded for
@@ -200,80 +116,4 @@ func shardIn(message string) string {
 		n = len(rest)
 	}
 	return message[at : at+len("shardId-")+n]
-}
-
-func statusOf(err error) int {
-	if re := (*awshttp.ResponseError)(nil); errors.As(err, &re) {
-		return re.HTTPStatusCode()
-	}
-	return 0
-}
-
-// isOperational reports whether an error from before the request was sent is one
-// that only an operator can cure: no credentials, no trust, no such host.
-func isOperational(err error) bool {
-	var dns *net.DNSError
-	var cert *tls.CertificateVerificationError
-	return isCredentials(err) || errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) ||
-		errors.Is(err, http.ErrSchemeMismatch)
-}
-
-// isCredentials recognises the SDK's failure to find or fetch credentials, for
-// which it has no type.
-func isCredentials(err error) bool { return strings.Contains(err.Error(), "get credentials") }
-
-const putAction = "kinesis:PutRecords"
-
-// hint says in plain words what an answer of the service means.
-func (s *Sink) hint(code, action string) string {
-	switch code {
-	case "ResourceNotFoundException":
-		return fmt.Sprintf("there is no such stream in %s, or it is still being created", s.place())
-	case "ResourceInUseException":
-		return "the stream is being created or deleted"
-	case "AccessDeniedException", "AccessDenied", "NotAuthorized":
-		return "the credentials do not allow " + action + " on it"
-	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId":
-		return "the access key is not known to the service"
-	case "InvalidSignatureException", "SignatureDoesNotMatch":
-		return "the secret access key is wrong, or this machine's clock is"
-	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
-		return "the credentials have expired"
-	case "UnknownOperationException":
-		return fmt.Sprintf("what answers at %s is not Kinesis", s.place())
-	}
-	if strings.HasPrefix(code, "KMS") && code != "KMSThrottlingException" {
-		return "the stream's encryption key cannot be used"
-	}
-	return ""
-}
-
-// connectionHint says in plain words why there was no answer.
-func (s *Sink) connectionHint(err error) string {
-	var dns *net.DNSError
-	var cert *tls.CertificateVerificationError
-	var timeout net.Error
-	switch {
-	case isCredentials(err):
-		return "no usable AWS credentials: set them in the configuration or the environment, or give the machine a role"
-	case errors.As(err, &dns):
-		return fmt.Sprintf("host %s cannot be resolved: is the region or the endpoint right?", dns.Name)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return s.place() + " refuses connections"
-	case errors.As(err, &cert):
-		return fmt.Sprintf("the TLS certificate of %s is not trusted", s.place())
-	case errors.Is(err, http.ErrSchemeMismatch):
-		return s.place() + " does not speak TLS"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return s.place() + " did not answer in time"
-	}
-	return ""
-}
-
-// place names where requests go.
-func (s *Sink) place() string {
-	if s.endpoint != "" {
-		return s.endpoint
-	}
-	return "region " + s.region
 }

@@ -38,12 +38,13 @@ func ExampleSink_Write() {
 	var b bridge.Batch
 	b.Add(bridge.Record{Key: []byte("kitchen"), Data: []byte(`{"temp":21}`)})
 	b.Add(bridge.Record{Key: nil, Data: []byte(`{"temp":19}`)})
-	fmt.Println(sink.Write(ctx, &b))
+	err = sink.Write(ctx, &b)
+	fmt.Println(err, b.Failed(), b.Err(&b.Records[1]))
 	for _, r := range server.Records("readings") {
 		fmt.Println(r.PartitionKey, string(r.Data))
 	}
 	// Output:
-	// 1 records failed; record 1: kinesis: stream readings: the partition key is empty
+	// <nil> 1 kinesis: stream readings: the partition key is empty
 	// kitchen {"temp":21}
 }
 
@@ -92,7 +93,7 @@ func ExampleDeaggregate() {
 		{PartitionKey: aws.String("dev-1"), SequenceNumber: aws.String("1"), Data: aggregate},
 		{PartitionKey: aws.String("dev-3"), SequenceNumber: aws.String("2"), Data: []byte("plain")},
 	}
-	for _, r := range kinesis.Deaggregate(fromGetRecords...) {
+	for r := range kinesis.Deaggregate(fromGetRecords...) {
 		fmt.Println(r.SequenceNumber, r.SubSequence, r.PartitionKey, string(r.Data))
 	}
 	// Output:
@@ -105,12 +106,34 @@ func ExampleDeaggregate() {
 // What 10,000 messages of 200 bytes per second need, plain and aggregated.
 func ExamplePlan() {
 	w := kinesis.Workload{MessagesPerSecond: 10_000, MessageBytes: 200, KeyBytes: 16, Keys: 10_000, MaxDelay: 250 * time.Millisecond}
+	prices, _ := kinesis.PricesOf("us-east-1")
 	for _, w.Aggregate = range []bool{false, true} {
-		e := kinesis.Plan(w, kinesis.PricesUSEast1())
+		e := kinesis.Plan(w, prices)
 		fmt.Printf("%3.0f messages per record, %2d shards, $%.0f a month (on demand $%.0f)\n",
 			e.MessagesPerEntry, e.Shards, e.Provisioned, e.OnDemand)
 	}
 	// Output:
 	//   1 messages per record, 10 shards, $477 a month (on demand $2034)
 	//  39 messages per record,  3 shards, $42 a month (on demand $491)
+}
+
+// Put returns when the stream has the record.
+func ExampleNewProducer() {
+	server, err := kinesistest.New(kinesistest.Config{Streams: []kinesistest.StreamConfig{{Name: "readings"}}})
+	if err != nil {
+		panic(err)
+	}
+	defer server.Close()
+	cfg, ctx := server.AWSConfig(), context.Background() // with AWS: nothing but the stream and its region
+
+	producer, err := kinesis.NewProducer(ctx, kinesis.Config{AWS: &cfg, Stream: "readings"}, bridge.ProducerConfig{})
+	if err != nil {
+		panic(err)
+	}
+	defer producer.Close(ctx)
+	if err := producer.Put(ctx, "device-7", []byte(`{"temp":21}`)); err != nil {
+		panic(err)
+	}
+	fmt.Println(string(server.Records("readings")[0].Data))
+	// Output: {"temp":21}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
 )
 
 // fake answers the SDK in the place of the network: exactly what a test scripts,
@@ -47,6 +49,7 @@ type putEntry struct {
 type answer struct {
 	status int
 	body   string
+	length int64 // of the body as the head tells it; 0 for the true one, -1 for none
 	err    error // after the request was read
 	unsent error // before
 }
@@ -70,6 +73,9 @@ func results(n int, failed map[int]string) answer {
 
 func (f *fake) Do(r *http.Request) (*http.Response, error) {
 	op := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "Kinesis_20131202.")
+	if _, ok := r.Body.(io.WriterTo); ok {
+		return nil, errors.New(op + ": the body has WriteTo, see awsconn.Protocol")
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.calls == nil {
@@ -88,9 +94,12 @@ func (f *fake) Do(r *http.Request) (*http.Response, error) {
 	if a.status == 0 {
 		a.status = 200
 	}
+	if a.length == 0 {
+		a.length = int64(len(a.body))
+	}
 	return &http.Response{
 		StatusCode: a.status, Header: http.Header{"X-Amzn-Requestid": {"req-1"}},
-		Body: io.NopCloser(strings.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r,
+		Body: io.NopCloser(strings.NewReader(a.body)), ContentLength: a.length, Request: r,
 	}, nil
 }
 
@@ -149,11 +158,17 @@ func shardList(id string, start, end hash) string {
 		id, start.append(nil), end.append(nil))
 }
 
+func testCredentials() aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}, nil
+	})
+}
+
 // client returns an SDK client on the fake.
 func (f *fake) client() *sdk.Client {
 	return sdk.New(sdk.Options{
 		Region: "us-east-1", HTTPClient: f, Retryer: aws.NopRetryer{},
-		Credentials: fixedCredentials(Config{AccessKeyID: "AKID", SecretAccessKey: "secret"}),
+		Credentials: testCredentials(),
 	})
 }
 
@@ -177,25 +192,18 @@ func batchOf(s *Sink, records ...string) *bridge.Batch {
 		}
 		key, data, _ := strings.Cut(text, "=")
 		r.Key, r.Data = []byte(key), []byte(data)
-		r.Lane = s.Lane(&r)
+		r.Lane, _ = s.Lane(&r)
 		b.Add(r)
 	}
 	return b
 }
 
-// failures are the failed records of a Write by index.
-func failures(t testing.TB, err error) map[int]error {
+// failures are the errors of the records that a Write has failed, by index.
+func failures(t testing.TB, s *Sink, b *bridge.Batch) map[int]error {
 	t.Helper()
-	if err == nil {
-		return nil
-	}
-	var b *bridge.BatchError
-	require.ErrorAs(t, err, &b)
-	m := map[int]error{}
-	for _, f := range b.Failed {
-		m[f.Index] = f.Err
-	}
-	return m
+	b = &bridge.Batch{Records: b.Records}
+	require.NoError(t, s.Write(t.Context(), b))
+	return bridgetest.Failed(b)
 }
 
 func (f *fake) keys() (keys []string) {

@@ -242,22 +242,38 @@ func verifyRead(t *testing.T, client kinesistest.Reader, stream string, src *tra
 }
 
 func TestConformance(t *testing.T) {
-	for _, aggregate := range []bool{false, true} {
-		t.Run(fmt.Sprintf("aggregate=%t", aggregate), func(t *testing.T) {
+	for name, cfg := range map[string]kinesis.Config{
+		"plain": {}, "aggregated": {Aggregate: true}, "lines": {Pack: kinesis.Lines},
+	} {
+		t.Run(name, func(t *testing.T) {
 			var server *kinesistest.Server
+			fault := func(t *testing.T, f kinesistest.Fault) {
+				require.NoError(t, server.SetFaults(kinesistest.Plan{Faults: []kinesistest.Fault{f}}))
+			}
 			bridgetest.TestSink(t, bridgetest.SinkSuite{
 				New: func(t *testing.T) bridge.Sink {
 					server = kinesistest.Start(t, kinesistest.Config{NoSocket: true, Streams: []kinesistest.StreamConfig{{Name: "s", Shards: 4}}})
 					awsConfig := server.AWSConfig()
-					snk, err := kinesis.New(kinesis.Config{AWS: &awsConfig, Stream: "s", Aggregate: aggregate})
+					cfg.AWS, cfg.Stream = &awsConfig, "s"
+					snk, err := kinesis.New(cfg)
 					require.NoError(t, err)
 					return snk
 				},
 				Stored: func(*testing.T, bridge.Sink) (list []bridgetest.Stored) {
 					for _, r := range server.UserRecords("s") {
-						list = append(list, bridgetest.Stored{Key: r.PartitionKey, Data: string(r.Data)})
+						for data := range strings.SplitSeq(strings.TrimSuffix(string(r.Data), "\n"), "\n") {
+							list = append(list, bridgetest.Stored{Key: r.PartitionKey, Data: data})
+						}
 					}
 					return list
+				},
+				// The record that has "2" among others in it.
+				Fail: func(t *testing.T, _ bridge.Sink, _ string) {
+					fault(t, kinesistest.Fault{Kind: kinesistest.FailRecord, Key: "k", Times: 1})
+				},
+				Block: func(t *testing.T, _ bridge.Sink) func() {
+					fault(t, kinesistest.Fault{Kind: kinesistest.Hang})
+					return func() { require.NoError(t, server.SetFaults(kinesistest.Plan{})) }
 				},
 			})
 		})
@@ -277,7 +293,7 @@ func TestStreamAppears(t *testing.T) {
 	src := new(bridgetest.Source)
 	p, err := bridge.New(bridge.Config{
 		Sources: map[string]bridge.Source{"memory": src},
-		Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		Rules: map[string]bridge.Rule{"all": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 			out.Add(bridge.Record{Dest: m.ClientID, Key: []byte(m.Topic), Data: m.Payload})
 			return nil
 		}, "#")},
@@ -327,7 +343,7 @@ func TestTLS(t *testing.T) {
 	stranger, err := kinesis.New(cfg)
 	require.NoError(t, err)
 	require.ErrorContains(t, stranger.Check(t.Context()), "is not trusted")
-	err = stranger.Write(t.Context(), b)
+	err = bridgetest.Write(t.Context(), stranger, b)
 	require.ErrorIs(t, err, bridge.ErrUnavailable)
 	require.NotErrorIs(t, err, bridge.ErrAmbiguous)
 	require.NoError(t, stranger.Close(t.Context()))
@@ -336,7 +352,7 @@ func TestTLS(t *testing.T) {
 	friend, err := kinesis.New(cfg)
 	require.NoError(t, err)
 	require.NoError(t, friend.Check(t.Context()))
-	require.NoError(t, friend.Write(t.Context(), b))
+	require.NoError(t, bridgetest.Write(t.Context(), friend, b))
 	require.NoError(t, friend.Close(t.Context()))
 	require.Len(t, server.Records("s"), 1)
 }

@@ -1,6 +1,8 @@
 package kinesis
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
+	"github.com/sluiceio/sluice/internal/awsconn"
 	"github.com/sluiceio/sluice/internal/kpl"
 )
 
@@ -49,7 +53,7 @@ func TestBadRecordsAreIsolated(t *testing.T) {
 				}
 				records = append(records, fmt.Sprintf("k%d=%s", i, data))
 			}
-			failed := failures(t, s.Write(t.Context(), batchOf(s, records...)))
+			failed := failures(t, s, batchOf(s, records...))
 			require.Len(t, failed, 4)
 			for _, i := range []int{0, 42, 43, 99} {
 				require.ErrorIs(t, failed[i], bridge.ErrPermanent)
@@ -71,7 +75,7 @@ func TestMisleadingMemberIsBisected(t *testing.T) {
 		return answer{}
 	}}
 	s := f.sink(t, Config{Stream: "s"})
-	require.NoError(t, s.Write(t.Context(), batchOf(s, "a=1", "b=2", "c=3")))
+	require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1", "b=2", "c=3")))
 	require.Len(t, f.stored, 3)
 }
 
@@ -79,7 +83,7 @@ func TestBadRecordOfAnAggregateIsIsolated(t *testing.T) {
 	t.Parallel()
 	f := &fake{put: picky(true)}
 	s := f.sink(t, Config{Stream: "s", Aggregate: true, Slots: 1})
-	failed := failures(t, s.Write(t.Context(), batchOf(s, "a=1", "a=2", "b=bad", "a=3", "a=4")))
+	failed := failures(t, s, batchOf(s, "a=1", "a=2", "b=bad", "a=3", "a=4"))
 	require.Len(t, failed, 1)
 	require.ErrorIs(t, failed[2], bridge.ErrPermanent)
 	require.Equal(t, []string{"1", "2", "3", "4"}, userData(f.stored))
@@ -97,7 +101,7 @@ func TestIsolationKeepsOrder(t *testing.T) {
 		return picky(true)(r)
 	}
 	s := f.sink(t, Config{Stream: "s", Aggregate: true, Slots: 1})
-	failed := failures(t, s.Write(t.Context(), batchOf(s, "a=1", "a=2", "b=bad", "a=3", "a=4")))
+	failed := failures(t, s, batchOf(s, "a=1", "a=2", "b=bad", "a=3", "a=4"))
 	require.Len(t, failed, 5)
 	require.ErrorIs(t, failed[4], bridge.ErrThrottled)
 	require.Empty(t, f.stored)
@@ -115,4 +119,224 @@ func userData(entries []putEntry) (data []string) {
 		}
 	}
 	return data
+}
+
+// poisoned refuses requests with a record that has "poison" in its data, for a
+// reason that nobody knows.
+func poisoned(status int, body string) func(putRequest) answer {
+	return func(r putRequest) answer {
+		for _, e := range r.Records {
+			if strings.Contains(string(e.Data), "poison") {
+				return answer{status: status, body: body}
+			}
+		}
+		return answer{}
+	}
+}
+
+// TestUnknownRefusalsAreIsolated has a record that the service, or something on
+// the way, refuses with an answer that nobody knows: it is given up, the others are
+// stored.
+func TestUnknownRefusalsAreIsolated(t *testing.T) {
+	t.Parallel()
+	for name, put := range map[string]func(putRequest) answer{
+		"400":      poisoned(400, `{"__type":"BrandNewException","message":"no"}`),
+		"403":      poisoned(403, `{"__type":"ContentRefusedException","message":"no"}`),
+		"418":      poisoned(418, `{"__type":"com.amazonaws.kinesis#TeapotException"}`),
+		"422":      poisoned(422, ``),
+		"firewall": poisoned(403, `<html>Request blocked</html>`),
+		"no type":  poisoned(400, `{"message":"Bad Request"}`),
+	} {
+		for _, at := range []int{0, 42, 99} {
+			for _, aggregate := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s at %d, aggregate=%t", name, at, aggregate), func(t *testing.T) {
+					t.Parallel()
+					f := &fake{put: put}
+					s := f.sink(t, quiet(Config{Stream: "s", Aggregate: aggregate}))
+					var records []string
+					for i := range 100 {
+						data := "good"
+						if i == at {
+							data = "poison"
+						}
+						records = append(records, fmt.Sprintf("k%d=%s", i, data))
+					}
+					b := batchOf(s, records...)
+					slices.SortStableFunc(b.Records, func(x, y bridge.Record) int { return cmp.Compare(x.Lane, y.Lane) })
+					var permanent []string
+					for n := 0; len(b.Records) > 0; n++ { // as the pipeline does
+						require.Less(t, n, 3)
+						failed := failures(t, s, b)
+						var rest []bridge.Record
+						for i, err := range failed {
+							if errors.Is(err, bridge.ErrPermanent) {
+								permanent = append(permanent, string(b.Records[i].Data))
+								continue
+							}
+							require.NotErrorIs(t, err, bridge.ErrUnavailable, "it would stop the others")
+							rest = append(rest, b.Records[i])
+						}
+						b.Records = rest
+					}
+					require.Equal(t, []string{"poison"}, permanent)
+					require.Len(t, userData(f.stored), 99)
+				})
+			}
+		}
+	}
+}
+
+// TestUnknownRefusalInAReply has one record refused, in a reply that takes the others,
+// with a code that nobody knows: it is not given up, and delays no other record.
+func TestUnknownRefusalInAReply(t *testing.T) {
+	t.Parallel()
+	for _, aggregate := range []bool{false, true} {
+		f := &fake{put: func(r putRequest) answer {
+			failed := map[int]string{}
+			for i, e := range r.Records {
+				if slices.Contains(userData([]putEntry{e}), "poison") {
+					failed[i] = "BrandNewException"
+				}
+			}
+			if len(failed) == 0 {
+				return answer{}
+			}
+			return results(len(r.Records), failed)
+		}}
+		s := f.sink(t, quiet(Config{Stream: "s", Aggregate: aggregate}))
+		b := batchOf(s, "a=1", "b=poison", "c=3")
+		slices.SortStableFunc(b.Records, func(x, y bridge.Record) int { return cmp.Compare(x.Lane, y.Lane) })
+		at := slices.IndexFunc(b.Records, func(r bridge.Record) bool { return string(r.Data) == "poison" })
+		for range 20 {
+			failed := failures(t, s, b)
+			require.Len(t, failed, 1)
+			require.ErrorContains(t, failed[at], "BrandNewException")
+			require.NotErrorIs(t, failed[at], bridge.ErrPermanent)
+			require.NotErrorIs(t, failed[at], bridge.ErrUnavailable)
+		}
+		f.put = nil // it was told what the code means
+		require.Empty(t, failures(t, s, b))
+	}
+}
+
+// TestUnknownRefusalOfEverything gives up no record when all are refused: the
+// reason may be anything. It also does not ask for each of them.
+func TestUnknownRefusalOfEverything(t *testing.T) {
+	t.Parallel()
+	for _, aggregate := range []bool{false, true} {
+		f := &fake{put: func(putRequest) answer { return fail(400, "BrandNewException", "no") }}
+		s := f.sink(t, quiet(Config{Stream: "s", Aggregate: aggregate}))
+		for range 16 {
+			b := new(bridge.Batch)
+			for i := range 600 {
+				b.Add(bridge.Record{Key: fmt.Append(nil, i)})
+			}
+			before := len(f.requests)
+			failed := failures(t, s, b)
+			require.Len(t, failed, 600)
+			for _, err := range failed {
+				require.NotErrorIs(t, err, bridge.ErrPermanent)
+				require.NotErrorIs(t, err, bridge.ErrUnavailable)
+				require.ErrorContains(t, err, "BrandNewException")
+			}
+			require.LessOrEqual(t, len(f.requests)-before, 2*awsconn.MaxRefusals)
+		}
+		f.put = nil
+		require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1")))
+		require.Len(t, f.stored, 1)
+	}
+}
+
+// TestUnknownRefusalOfOneByOne sends the poison by itself each time: it is given
+// up as soon as another record was accepted, and not before.
+func TestUnknownRefusalOfOneByOne(t *testing.T) {
+	t.Parallel()
+	f := &fake{put: poisoned(400, `{"__type":"BrandNewException"}`)}
+	s := f.sink(t, quiet(Config{Stream: "s"}))
+	for range 3 {
+		err := bridgetest.Write(t.Context(), s, batchOf(s, "a=poison"))
+		require.NotErrorIs(t, err, bridge.ErrPermanent)
+		require.NotErrorIs(t, err, bridge.ErrUnavailable)
+	}
+	require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "b=1")))
+	require.ErrorIs(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=poison")), bridge.ErrPermanent)
+	require.NotErrorIs(t, bridgetest.Write(t.Context(), s, batchOf(s, "c=poison")), bridge.ErrPermanent,
+		"nothing was accepted since the last one")
+}
+
+// gateway takes requests whose bodies are up to a limit.
+func gateway(limit int, refusal answer) func(putRequest) answer {
+	return func(r putRequest) answer {
+		size := 0
+		for _, e := range r.Records {
+			size += len(e.Data) + len(e.PartitionKey)
+		}
+		if size > limit {
+			return refusal
+		}
+		return answer{}
+	}
+}
+
+// TestRequestsTooLarge meets limits of requests that are smaller than the
+// documented one, and learns them.
+func TestRequestsTooLarge(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]answer{
+		"proxy":   {status: 413, body: "<html>413 Request Entity Too Large</html>"},
+		"service": fail(413, "RequestEntityTooLargeException", "too large"),
+		"5 MB":    fail(400, "InvalidArgumentException", "Records size exceeds 5 MB limit"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			limit := 200 << 10
+			f := &fake{put: gateway(limit, refusal)}
+			s := f.sink(t, quiet(Config{Stream: "s"}))
+			refusedBy := func() (refused int) {
+				before, stored := len(f.requests), len(f.stored)
+				b := new(bridge.Batch)
+				for i := range 50 {
+					b.Add(bridge.Record{Key: fmt.Append(nil, i), Data: make([]byte, 20<<10)})
+				}
+				require.NoError(t, bridgetest.Write(t.Context(), s, b))
+				require.Len(t, f.stored, stored+50)
+				accepted := 0
+				for _, r := range f.requests[before:] {
+					if gateway(limit, refusal)(r) == (answer{}) {
+						accepted++
+					}
+				}
+				return len(f.requests) - before - accepted
+			}
+			require.Positive(t, refusedBy())
+			for range 16 {
+				refusedBy()
+			}
+			for range 16 {
+				require.Zero(t, refusedBy(), "it is learned")
+			}
+		})
+	}
+}
+
+// TestRecordTooLargeForAProxy keeps a record that only something on the way
+// refuses, and holds up no other.
+func TestRecordTooLargeForAProxy(t *testing.T) {
+	t.Parallel()
+	for _, aggregate := range []bool{false, true} {
+		f := &fake{put: gateway(500, answer{status: 413})}
+		s := f.sink(t, quiet(Config{Stream: "s", Aggregate: aggregate}))
+		b := batchOf(s, "a=1", "large="+repeat("x", 600), "c=3")
+		slices.SortStableFunc(b.Records, func(x, y bridge.Record) int { return cmp.Compare(x.Lane, y.Lane) })
+		large := slices.IndexFunc(b.Records, func(r bridge.Record) bool { return string(r.Key) == "large" })
+		failed := failures(t, s, b)
+		require.Len(t, failed, 1)
+		for _, mark := range []error{bridge.ErrPermanent, bridge.ErrUnavailable, bridge.ErrAmbiguous} {
+			require.NotErrorIs(t, failed[large], mark)
+		}
+		require.ErrorContains(t, failed[large], "MaxRecordBytes")
+		require.Len(t, f.stored, 2)
+		f.put = nil // the proxy was changed
+		require.NoError(t, bridgetest.Write(t.Context(), s, b))
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
 	"github.com/sluiceio/sluice/internal/kpl"
 )
 
@@ -76,13 +78,14 @@ func TestLanes(t *testing.T) {
 	f := new(fake)
 	plain := f.sink(t, Config{Stream: "s"})
 	lane := func(s *Sink, dest, key, hashKey string) uint64 {
-		return s.Lane(&bridge.Record{Dest: dest, Key: []byte(key), HashKey: []byte(hashKey)})
+		l, _ := s.Lane(&bridge.Record{Dest: dest, Key: []byte(key), HashKey: []byte(hashKey)})
+		return l
 	}
 	require.Equal(t, lane(plain, "", "a", ""), lane(plain, "s", "a", ""), "the default stream by its name")
 	require.NotEqual(t, lane(plain, "", "a", ""), lane(plain, "", "b", ""))
 	require.NotEqual(t, lane(plain, "", "a", ""), lane(plain, "other", "a", ""))
 	require.Equal(t, lane(plain, "", "a", ""), lane(plain, "", "a", "7"), "order is by key")
-	require.Equal(t, bridge.Limits{Records: 500, Bytes: 10 << 20, LaneRecords: 1}, plain.Limits())
+	require.Equal(t, bridge.Limits{Requires: bridge.Target{Key: true}, Records: 500, Bytes: 10 << 20, LaneRecords: 1}, plain.Limits())
 
 	aggregated := f.sink(t, Config{Stream: "s", Aggregate: true})
 	lanes := map[uint64]bool{}
@@ -111,7 +114,7 @@ func TestAggregatesFitTheirUnit(t *testing.T) {
 		for i := range rapid.IntRange(1, 600).Draw(t, "n") {
 			key := fmt.Sprintf("%0*d", rapid.IntRange(1, 64).Draw(t, "key"), i%50)
 			r := bridge.Record{Key: []byte(key), Data: fmt.Appendf(nil, "%d %s", i, strings.Repeat("x", i*37%700))}
-			r.Lane = s.Lane(&r)
+			r.Lane, _ = s.Lane(&r)
 			if bytes[r.Lane] += r.Size() + limits.Overhead; bytes[r.Lane] > limits.LaneBytes {
 				continue
 			}
@@ -123,7 +126,7 @@ func TestAggregatesFitTheirUnit(t *testing.T) {
 				b.Add(r)
 			}
 		}
-		if err := s.Write(context.Background(), b); err != nil {
+		if err := bridgetest.Write(context.Background(), s, b); err != nil {
 			t.Fatal(err)
 		}
 		if len(f.stored) != len(byLane) {
@@ -160,7 +163,7 @@ func TestRelaxedAggregates(t *testing.T) {
 	f := new(fake)
 	s := f.sink(t, Config{Stream: "s", Aggregate: true, Ordering: Relaxed, Slots: 1})
 	require.Zero(t, s.Limits().LaneBytes)
-	require.NoError(t, s.Write(t.Context(), readings(s, 500)))
+	require.NoError(t, bridgetest.Write(t.Context(), s, readings(s, 500)))
 	require.Len(t, f.stored, 5)
 	for _, e := range f.stored {
 		require.LessOrEqual(t, len(e.Data)+len(e.PartitionKey), PayloadUnit)
@@ -176,7 +179,7 @@ func TestLanesOfOtherCallers(t *testing.T) {
 	for i := range 100 {
 		b.Add(bridge.Record{Key: fmt.Append(nil, i)})
 	}
-	require.NoError(t, s.Write(t.Context(), b))
+	require.NoError(t, bridgetest.Write(t.Context(), s, b))
 	for _, e := range f.stored {
 		h, _ := parseHash(e.ExplicitHashKey)
 		parts, _ := kpl.Decode(nil, e.Data)
@@ -190,16 +193,59 @@ func TestGroups(t *testing.T) {
 	t.Parallel()
 	f := new(fake)
 	s := f.sink(t, Config{Stream: "s"})
-	group := func(hashKey hash) uint64 {
-		return s.Group(&bridge.Record{Key: []byte("k"), HashKey: hashKey.append(nil)})
+	groupIn := func(dest string, hashKey hash) uint64 {
+		_, g := s.Lane(&bridge.Record{Dest: dest, Key: []byte("k"), HashKey: hashKey.append(nil)})
+		return g
 	}
+	group := func(hashKey hash) uint64 { return groupIn("", hashKey) }
 	a, b, c := hash{hi: 1}, hash{hi: 1<<63 - 1}, hash{hi: 1 << 63}
 	require.NotEqual(t, group(a), group(b), "unknown shards: by the first bits")
 	s.streams.byDefault.setShards(newShardMap(shardsAt(0, 1<<63)))
 	require.Equal(t, group(a), group(b))
 	require.NotEqual(t, group(a), group(c))
-	require.NotEqual(t, group(a), s.Group(&bridge.Record{Dest: "other", Key: []byte("k"), HashKey: a.append(nil)}))
-	require.Zero(t, s.Group(&bridge.Record{Dest: "not a stream"}))
+	require.NotEqual(t, group(a), groupIn("other", a))
+	require.Zero(t, groupIn("not a stream", a))
+}
+
+// Credentials that may only put see the shards in the replies.
+func TestGroupsFromReplies(t *testing.T) {
+	t.Parallel()
+	for _, aggregate := range []bool{false, true} {
+		t.Run(fmt.Sprint("aggregate ", aggregate), func(t *testing.T) {
+			t.Parallel()
+			f := &fake{call: func(string) answer { return fail(400, "AccessDeniedException", "no") }}
+			f.put = func(in putRequest) answer {
+				var list []string
+				for _, e := range in.Records {
+					h := hashOf([]byte(e.PartitionKey))
+					if e.ExplicitHashKey != "" {
+						h, _ = parseHash(e.ExplicitHashKey)
+					}
+					list = append(list, fmt.Sprintf(`{"SequenceNumber":"1","ShardId":"shardId-%012d"}`, h.hi>>62))
+				}
+				return answer{body: fmt.Sprintf(`{"FailedRecordCount":0,"Records":[%s]}`, strings.Join(list, ","))}
+			}
+			s := f.sink(t, Config{Stream: "s", Aggregate: aggregate})
+			groups := func() map[uint64]bool {
+				all := make(map[uint64]bool)
+				for i := range 1000 {
+					_, g := s.Lane(&bridge.Record{Key: strconv.AppendInt(nil, int64(i), 10)})
+					all[g] = true
+				}
+				return all
+			}
+			require.Greater(t, len(groups()), 60)
+			for i := range 4 {
+				var records []string
+				for j := range 500 {
+					records = append(records, fmt.Sprint(500*i+j, "=data"))
+				}
+				s.streams.byDefault.sampled.Store(0) // the next reply is decoded
+				require.Empty(t, failures(t, s, batchOf(s, records...)))
+			}
+			require.Len(t, groups(), 4)
+		})
+	}
 }
 
 // shardsAt makes shards that start where told and end where the next one starts.
@@ -240,3 +286,47 @@ func TestShardMap(t *testing.T) {
 }
 
 func idOf(list []types.Shard, i int) string { return *list[i].ShardId }
+
+// TestOneEntryPerLane gives a lane more than fits into a Kinesis record: what does
+// not fit must wait, whether the rest is stored or not.
+func TestOneEntryPerLane(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range map[string]Config{
+		"bounded":    {MaxRecordBytes: 300},
+		"compressed": {MaxRecordBytes: 300, Compression: Gzip},
+	} {
+		f := new(fake)
+		cfg.Stream, cfg.Aggregate, cfg.Slots = "s", true, 1
+		s := f.sink(t, cfg)
+		var records []string
+		for i := range 50 {
+			records = append(records, fmt.Sprintf("k%d=%d", i%3, i))
+		}
+		b := batchOf(s, records...)
+		written := 0
+		for n := 0; len(b.Records) > 0; n++ {
+			require.Less(t, n, 50, name)
+			failed := failures(t, s, b)
+			require.Len(t, f.requests[n].Records, 1, name)
+			done := len(b.Records) - len(failed)
+			require.Positive(t, done, name)
+			for i, err := range failed {
+				require.GreaterOrEqual(t, i, done, name)
+				require.ErrorContains(t, err, "waits for a record before it")
+				for _, mark := range []error{bridge.ErrThrottled, bridge.ErrAmbiguous, bridge.ErrUnavailable, bridge.ErrPermanent} {
+					require.NotErrorIs(t, err, mark)
+				}
+			}
+			written += done
+			b.Records = b.Records[done:]
+		}
+		require.Equal(t, 50, written, name)
+		require.Len(t, userData(f.stored), 50, name)
+		require.LessOrEqual(t, s.Limits().LaneBytes, 300, name)
+	}
+	for _, most := range []int{1, 100, 1000} {
+		l := new(fake).sink(t, Config{Stream: "s", Aggregate: true, MaxRecordBytes: most}).Limits()
+		require.Positive(t, l.LaneBytes, "0 would be no limit")
+		require.LessOrEqual(t, l.LaneBytes, most)
+	}
+}

@@ -16,31 +16,16 @@ type Workload struct {
 	// Keys is the number of partition keys that are active at a time.
 	Keys int
 
-	// Aggregate, AggregateBytes and Slots are those of the Config, with its
-	// defaults.
+	// Aggregate, Pack, AggregateBytes and Slots are those of the Config, with
+	// its defaults.
 	Aggregate             bool
+	Pack                  Packing
 	AggregateBytes, Slots int
 	// MaxDelay is the BatchTime of the queue. Default 100 ms. Aggregates grow
 	// with it.
 	MaxDelay time.Duration
 	// Latency is how long a put takes. Default 20 ms.
 	Latency time.Duration
-}
-
-// Prices are those of a region, in US dollars.
-type Prices struct {
-	ShardHour           float64 // provisioned, per shard and hour
-	MillionPayloadUnits float64 // provisioned, per million PUT payload units
-	StreamHour          float64 // on-demand, per stream and hour
-	GigabyteIn          float64 // on-demand, per GiB written, records rounded up to 1 KiB
-	HoursPerMonth       float64 // that the bills are for
-}
-
-// PricesUSEast1 are the list prices of region us-east-1, as published in
-// November 2026, without reading, retention and free tiers. Check them before
-// you decide anything by them.
-func PricesUSEast1() Prices {
-	return Prices{ShardHour: 0.015, MillionPayloadUnits: 0.014, StreamHour: 0.04, GigabyteIn: 0.08, HoursPerMonth: 730}
 }
 
 // Estimate is what a Workload needs and costs.
@@ -55,8 +40,16 @@ type Estimate struct {
 	// MaxPerKey is the highest rate of messages of a single key, in strict
 	// order; it is below MessagesPerSecond/Keys when the load cannot be kept up.
 	MaxPerKey float64
-	// Provisioned and OnDemand are the bills of a month, in US dollars.
+	// Provisioned and OnDemand are the bills of a month, in US dollars, without
+	// reading and retention.
 	Provisioned, OnDemand float64
+	// Advantage is the bill of a month for an account with on-demand advantage
+	// that has no other streams. It is no less than what the account commits
+	// to, of which the part for reading pays for readers, too.
+	Advantage float64
+	// WarmMiBPerSecond is the warm throughput to set on an on-demand stream
+	// (with on-demand advantage) for taking the load from the first second.
+	WarmMiBPerSecond int
 }
 
 // What a shard takes per second.
@@ -72,7 +65,7 @@ const usualOverhead = 13
 // Plan estimates how many shards a workload needs and what they cost. Call it
 // with and without Aggregate to compare.
 func Plan(w Workload, p Prices) Estimate {
-	cfg := Config{AggregateBytes: w.AggregateBytes, Slots: w.Slots}.withDefaults()
+	cfg := Config{Aggregate: w.Aggregate, Pack: w.Pack, AggregateBytes: w.AggregateBytes, Slots: w.Slots}.withDefaults()
 	if w.MaxDelay == 0 {
 		w.MaxDelay = 100 * time.Millisecond
 	}
@@ -83,13 +76,16 @@ func Plan(w Workload, p Prices) Estimate {
 	message := float64(w.MessageBytes + w.KeyBytes)
 	e := Estimate{MessagesPerEntry: 1}
 	entryBytes := message
-	if w.Aggregate {
-		space := float64(cfg.AggregateBytes - kpl.FixedOverhead - w.KeyBytes)
-		perRound = max(1, math.Floor(space/(message+usualOverhead)))
-		active := float64(min(max(w.Keys, 1), cfg.Slots))
-		e.MessagesPerEntry = min(max(1, w.MessagesPerSecond/active*w.MaxDelay.Seconds()), perRound)
+	if cfg.Aggregate || cfg.Pack == Lines {
+		each, once := message+usualOverhead, float64(kpl.FixedOverhead+w.KeyBytes)
+		lanes := min(max(w.Keys, 1), cfg.Slots)
+		if cfg.Pack == Lines {
+			each, once, lanes = float64(w.MessageBytes+len("\n")), float64(w.KeyBytes), max(w.Keys, 1)
+		}
+		perRound = max(1, math.Floor((float64(cfg.AggregateBytes)-once)/each))
+		e.MessagesPerEntry = min(max(1, w.MessagesPerSecond/float64(lanes)*w.MaxDelay.Seconds()), perRound)
 		if e.MessagesPerEntry > 1 {
-			entryBytes = e.MessagesPerEntry*(message+usualOverhead) + float64(kpl.FixedOverhead+w.KeyBytes)
+			entryBytes = e.MessagesPerEntry*each + once
 		}
 	}
 	e.EntriesPerSecond = w.MessagesPerSecond / e.MessagesPerEntry
@@ -102,7 +98,10 @@ func Plan(w Workload, p Prices) Estimate {
 	seconds := p.HoursPerMonth * 3600
 	e.Provisioned = float64(e.Shards)*p.ShardHour*p.HoursPerMonth +
 		e.PayloadUnitsPerSecond*seconds/1e6*p.MillionPayloadUnits
-	e.OnDemand = p.StreamHour*p.HoursPerMonth +
-		e.EntriesPerSecond*math.Ceil(entryBytes/1024)*seconds/(1<<20)*p.GigabyteIn
+	gigabytes := e.EntriesPerSecond * math.Ceil(entryBytes/1024) * seconds / (1 << 20)
+	committed := p.AdvantageMiBPerSecond * seconds / 1024
+	e.OnDemand = p.StreamHour*p.HoursPerMonth + gigabytes*p.GigabyteIn
+	e.Advantage = max(gigabytes, committed)*p.AdvantageGigabyteIn + committed*p.AdvantageGigabyteOut
+	e.WarmMiBPerSecond = e.Shards // on-demand streams are made of shards, too
 	return e
 }

@@ -13,6 +13,8 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/sluiceio/sluice/internal/awsconn"
 )
 
 // protocol puts our own encoding of PutRecords in the place of the SDK's, which
@@ -20,15 +22,17 @@ import (
 // decode replies that say that nothing failed. Everything else, such as
 // credentials, endpoints, signing and errors, stays the SDK's.
 type protocol struct {
-	smithyhttp.ClientProtocol
+	awsconn.Protocol
 }
 
 // exchange carries the body of one request down to the protocol, and what became
 // of it back up. It travels in the context.
 type exchange struct {
 	body    body
-	decode  bool // decode the reply even when nothing failed
-	skipped bool // nothing failed, the reply was not decoded
+	entries int     // in the body
+	decode  bool    // decode the reply even when nothing failed
+	places  []place // where entries are stored, if somebody wants to know; filled if skipped
+	skipped bool    // all entries were stored, the reply was not decoded
 }
 
 type exchangeKey struct{}
@@ -39,7 +43,7 @@ func (p protocol) SerializeRequest(
 ) error {
 	x, ok := ctx.Value(exchangeKey{}).(*exchange)
 	if !ok {
-		return p.ClientProtocol.SerializeRequest(ctx, op, in, req)
+		return p.Protocol.SerializeRequest(ctx, op, in, req)
 	}
 	req.Method = http.MethodPost
 	if req.URL.Path == "" {
@@ -55,46 +59,38 @@ func (p protocol) SerializeRequest(
 	return nil
 }
 
+// The most that a reply may have, for each entry and beside them. That of a refused
+// entry has some 300 bytes; the SDK makes ten times of it what is empty in JSON.
+const maxReply, maxOutcome = 64 << 10, 4 << 10
+
 var replies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// DeserializeResponse leaves a reply alone in which nothing failed.
+// DeserializeResponse leaves a reply alone that says that everything was stored.
 func (p protocol) DeserializeResponse(
 	ctx context.Context, op *smithy.OperationSchema, types *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable,
 ) error {
 	x, ok := ctx.Value(exchangeKey{}).(*exchange)
-	if !ok || resp.StatusCode != http.StatusOK {
-		return p.ClientProtocol.DeserializeResponse(ctx, op, types, resp, out)
+	if !ok || resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return p.Protocol.DeserializeResponse(ctx, op, types, resp, out)
 	}
 	reply := replies.Get().(*bytes.Buffer)
 	defer replies.Put(reply)
 	reply.Reset()
-	if _, err := reply.ReadFrom(resp.Body); err != nil {
+	if _, err := reply.ReadFrom(awsconn.Bounded(resp.Body, maxReply+x.entries*maxOutcome)); err != nil {
 		return &smithy.DeserializationError{Err: err}
 	}
-	if !x.decode && nothingFailed(reply.Bytes()) {
+	if !x.decode && storedAll(reply.Bytes(), x.entries, x.places) {
 		x.skipped = true
 		return nil
 	}
-	_ = resp.Body.Close()
-	resp.Body = io.NopCloser(bytes.NewReader(reply.Bytes()))
-	err := p.ClientProtocol.DeserializeResponse(ctx, op, types, resp, out)
-	resp.Body = http.NoBody // the SDK empties it later, when reply has other uses
-	return err
-}
-
-// nothingFailed looks for "FailedRecordCount":0. Inside a JSON string the quotes
-// would have backslashes, so it is not fooled by messages.
-func nothingFailed(reply []byte) bool {
-	_, rest, ok := bytes.Cut(reply, []byte(`"FailedRecordCount"`))
-	rest, colon := bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte{':'})
-	rest, zero := bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte{'0'})
-	return ok && colon && zero && len(rest) > 0 && bytes.IndexByte([]byte(" \t\r\n,}"), rest[0]) >= 0
+	clear(x.places)
+	return p.Decode(ctx, op, types, resp, out, reply.Bytes())
 }
 
 // putOptions are the options of the SDK's client for puts: our protocol, and no
 // retries, which would reorder records and hide duplicates.
 func putOptions(o *sdk.Options) {
-	o.Protocol = protocol{o.Protocol}
+	o.Protocol = protocol{awsconn.Protocol{ClientProtocol: o.Protocol}}
 	o.Retryer = aws.NopRetryer{}
 }
 
@@ -110,6 +106,7 @@ type body struct {
 	size     int
 	rewound  bool // the SDK has read it once for the signature
 	sent     bool // it was read again: some of it went out
+	whole    bool // to its end: all of it may have gone out
 	detached bool
 }
 
@@ -118,16 +115,17 @@ var errDetached = errors.New("kinesis: the request is over")
 func (b *body) set(entries, tail []byte) {
 	b.parts = [3][]byte{[]byte(head), entries, tail}
 	b.size = len(head) + len(entries) + len(tail)
-	b.at, b.rewound, b.sent, b.detached = 0, false, false, false
+	b.at, b.rewound, b.sent, b.whole, b.detached = 0, false, false, false, false
 }
 
-// detach ends all reading and reports whether any of the body was sent.
-func (b *body) detach() (sent bool) {
+// detach ends all reading. It reports whether any of the body was sent, and whether
+// all of it was: nobody can act on a request whose end they do not have.
+func (b *body) detach() (sent, whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.detached = true
 	b.parts = [3][]byte{}
-	return b.sent
+	return b.sent, b.whole
 }
 
 // Len is the number of bytes left; the SDK takes it for the content length.
@@ -151,11 +149,8 @@ func (b *body) Seek(offset int64, whence int) (int64, error) {
 	return int64(b.at), nil
 }
 
-// Read gives the transport the whole. There is no WriteTo on purpose: the SDK
-// closes the body as soon as it has the head of the reply, while the transport may
-// still be about to look for bytes beyond the content length. By Read it then gets
-// io.EOF, which is what it hopes for; by WriteTo the same is an error, for which
-// it closes the connection with the reply half read.
+// Read gives the transport the whole. There is no WriteTo on purpose: see
+// awsconn.Protocol.
 func (b *body) Read(p []byte) (n int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -166,6 +161,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 		m := copy(p[n:], b.rest())
 		n, b.at = n+m, b.at+m
 	}
+	b.whole = b.whole || b.sent && b.at == b.size
 	if n == 0 && len(p) > 0 {
 		return 0, io.EOF
 	}

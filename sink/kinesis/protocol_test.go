@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
 )
 
 func FuzzAppendEntry(f *testing.F) {
@@ -39,24 +42,6 @@ func FuzzAppendEntry(f *testing.F) {
 		require.Equal(t, hashKey, e.ExplicitHashKey)
 		require.True(t, bytes.Equal(data, e.Data))
 	})
-}
-
-func TestNothingFailed(t *testing.T) {
-	t.Parallel()
-	for reply, want := range map[string]bool{
-		`{"FailedRecordCount":0,"Records":[]}`:                        true,
-		`{"Records":[], "FailedRecordCount" : 0 }`:                    true,
-		`{"FailedRecordCount":1,"Records":[]}`:                        false,
-		`{"FailedRecordCount":01}`:                                    false,
-		`{"FailedRecordCount":0.5}`:                                   false,
-		`{"FailedRecordCount":0`:                                      false,
-		`{"Records":[]}`:                                              false,
-		`{"Message":"\"FailedRecordCount\":0"}`:                       false,
-		`{"Message":"\"FailedRecordCount\":0","FailedRecordCount":2}`: false,
-		``: false,
-	} {
-		require.Equal(t, want, nothingFailed([]byte(reply)), reply)
-	}
 }
 
 func TestBody(t *testing.T) {
@@ -81,7 +66,9 @@ func TestBody(t *testing.T) {
 	_, err = b.Seek(1, io.SeekStart)
 	require.Error(t, err)
 
-	require.True(t, b.detach())
+	sent, all := b.detach()
+	require.True(t, sent)
+	require.True(t, all)
 	_, err = b.Read(make([]byte, 10))
 	require.ErrorIs(t, err, errDetached)
 	require.NotImplements(t, (*io.WriterTo)(nil), &b, "see Read")
@@ -108,7 +95,7 @@ func TestTimeout(t *testing.T) {
 		s := new(fake).sink(t, Config{Stream: "s", RequestTimeout: 7 * time.Second})
 		s.client = sdk.New(sdk.Options{
 			Region: "us-east-1", HTTPClient: silent{},
-			Credentials: fixedCredentials(Config{AccessKeyID: "AKID", SecretAccessKey: "secret"}),
+			Credentials: testCredentials(),
 		})
 		s.streams.byDefault.asked.Store(true)
 		s.streams.byDefault.due.Store(1 << 62)
@@ -116,33 +103,13 @@ func TestTimeout(t *testing.T) {
 		b := new(bridge.Batch)
 		b.Add(bridge.Record{Key: []byte("k"), Data: make([]byte, 1<<20-1)})
 		b.Add(bridge.Record{Key: []byte("l"), Data: make([]byte, 1<<20-1)})
-		err := s.Write(t.Context(), b)
+		err := bridgetest.Write(t.Context(), s, b)
 		require.Equal(t, 7*time.Second, time.Since(start))
 		require.ErrorIs(t, err, bridge.ErrAmbiguous)
 		require.ErrorContains(t, err, "did not answer in time")
-		require.Len(t, failures(t, err), 2)
+		require.Len(t, bridgetest.Failed(b), 2)
 		require.Less(t, s.room.get(), before)
 	})
-}
-
-func TestRoom(t *testing.T) {
-	t.Parallel()
-	var r room
-	r.init(10 << 20)
-	r.timedOut(10 << 20)
-	require.Equal(t, 5<<20, r.get())
-	r.timedOut(10 << 20) // of a request that was sent before
-	require.Equal(t, 5<<20, r.get())
-	r.answered(100)
-	require.Equal(t, 5<<20, r.get(), "a small request proves nothing")
-	for range 100 {
-		r.timedOut(r.get())
-	}
-	require.Equal(t, minRoom, r.get())
-	for range 100 {
-		r.answered(r.get())
-	}
-	require.Equal(t, 10<<20, r.get())
 }
 
 // TestConnectionFailures are those from before anything was sent: nothing is in
@@ -173,7 +140,7 @@ func TestConnectionFailures(t *testing.T) {
 		require.NoError(t, err)
 		s.streams.byDefault.asked.Store(true)
 		s.streams.byDefault.due.Store(1 << 62)
-		err = s.Write(t.Context(), batchOf(s, "a=1"))
+		err = bridgetest.Write(t.Context(), s, batchOf(s, "a=1"))
 		require.ErrorContains(t, err, want.text)
 		require.Equal(t, want.unavailable, errors.Is(err, bridge.ErrUnavailable), "%s: %v", endpoint, err)
 		require.NotErrorIs(t, err, bridge.ErrAmbiguous)
@@ -186,4 +153,40 @@ func TestKeyProblem(t *testing.T) {
 	require.Empty(t, keyProblem([]byte("a")))
 	require.Empty(t, keyProblem([]byte(strings.Repeat("\U0001F600", 256))))
 	require.True(t, utf8.ValidString(strings.Repeat("\U0001F600", 256)))
+}
+
+// partly reads n bytes of each body and then fails.
+type partly int64
+
+func (n partly) Do(r *http.Request) (*http.Response, error) {
+	if _, err := io.CopyN(io.Discard, r.Body, int64(n)); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return nil, syscall.ECONNRESET
+}
+
+// TestIncompleteRequestIsNotAmbiguous breaks the connection at every stage of a
+// request. Only one that has gone out to its end may be stored.
+func TestIncompleteRequestIsNotAmbiguous(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		read      int64
+		ambiguous bool
+	}{
+		"nothing": {0, false}, "a byte": {1, false}, "half": {500, false}, "all": {1 << 20, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := New(Config{Client: clientOf(partly(c.read)), Stream: "s", Logger: slog.New(slog.DiscardHandler)})
+			require.NoError(t, err)
+			b := &bridge.Batch{Records: []bridge.Record{{Key: []byte("k"), Data: make([]byte, 1000)}}}
+			err = s.Write(t.Context(), b)
+			if err == nil {
+				err = b.Err(&b.Records[0])
+			}
+			require.Error(t, err)
+			require.Equal(t, c.ambiguous, errors.Is(err, bridge.ErrAmbiguous), "%v", err)
+			require.NoError(t, s.Close(t.Context()))
+		})
+	}
 }

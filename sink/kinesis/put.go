@@ -3,15 +3,18 @@ package kinesis
 import (
 	"context"
 	"errors"
-	"regexp"
-	"strconv"
+	"fmt"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/awsconn"
 )
 
 // put is the part of a write that goes to one stream.
@@ -19,8 +22,12 @@ type put struct {
 	write     *write
 	stream    *stream
 	maxRecord int
-	buf       []byte // the entries in JSON, separated by commas
+	careful   bool      // one record in each Kinesis record
+	started   time.Time // of the last request
+	buf       []byte    // the entries in JSON, separated by commas
 	entries   []entry
+	places    []place // of the entries of the last request; empty if nobody wants to know
+	isolation isolation
 }
 
 // entry is one Kinesis record: records from to to-1 of the batch.
@@ -31,9 +38,13 @@ type entry struct {
 	bytes    int // of data and key
 }
 
+// wire is what the entry takes in the body of a request.
+func (e *entry) wire() int { return e.hi - e.lo }
+
 func (p *put) reset() {
 	p.stream = nil
 	p.entries = p.entries[:0]
+	p.isolation = isolation{}
 	p.buf = p.buf[:0]
 	if cap(p.buf) > keepBytes {
 		p.buf = nil
@@ -61,11 +72,15 @@ func (p *put) run(ctx context.Context) {
 		p.fail(0, len(p.entries), bridge.Unavailable(&Error{Stream: p.stream.dest, Message: err.Error(), Err: err}))
 		return
 	}
+	s := p.write.sink
 	for a, n := 0, len(p.entries); a < n; {
-		b, bytes, room := a, 0, p.write.sink.room.get()
-		for b < n && b-a < MaxEntries && (b == a || bytes+p.entries[b].bytes <= room) {
-			bytes += p.entries[b].bytes
-			b++
+		b, bytes, wire, room := a, 0, 0, s.room.get()
+		for ; b < n && b-a < MaxEntries; b++ {
+			e := &p.entries[b]
+			bytes, wire = bytes+e.bytes, wire+e.wire()
+			if b > a && (bytes > s.cfg.MaxRequestBytes || wire > room) {
+				break
+			}
 		}
 		err := p.attempt(ctx, a, b)
 		if err != nil && b < n {
@@ -82,10 +97,10 @@ func (p *put) run(ctx context.Context) {
 func (p *put) attempt(ctx context.Context, a, b int) error {
 	s := p.write.sink
 	out, sent, err := p.call(ctx, a, b)
-	if err != nil && isExpired(err) && s.renewCredentials() {
+	if err != nil && awsconn.IsExpired(err) && s.renewer.Renew() {
 		out, sent, err = p.call(ctx, a, b) // it was refused before anything was stored
 	}
-	if sent {
+	if sent.some {
 		p.write.reachedOne()
 	}
 	if err == nil {
@@ -93,45 +108,61 @@ func (p *put) attempt(ctx context.Context, a, b int) error {
 		return nil
 	}
 	s.total.failedRequests.Add(1)
-	e, c := s.requestError(p.stream, err, putAction, sent)
-	if c == rejected {
-		p.isolate(ctx, a, b, e)
-		return nil
+	e, c := s.requestError(p.stream, err, putAction, sent.all)
+	switch c {
+	case awsconn.Rejected, awsconn.Suspect, awsconn.TooLarge:
+		return p.isolate(ctx, a, b, e, c)
 	}
-	if !sent {
-		p.write.cannotSend(c.mark(e))
+	if !sent.some {
+		p.write.cannotSend(mark(c, e))
 	}
 	p.stream.counters.fail(c, e.Shard, b-a)
-	p.fail(a, b, c.mark(e))
-	if c == ambiguous { // not so for what was not sent
+	p.fail(a, b, mark(c, e))
+	if c == awsconn.Ambiguous { // not so for what was not sent
 		return &Error{Stream: e.Stream, Message: "not sent, because a request before it failed", Err: err}
 	}
-	return c.mark(e)
+	return mark(c, e)
 }
 
-// call makes one request. The output is nil when all entries were stored and
-// nobody wanted to know where.
-func (p *put) call(ctx context.Context, a, b int) (out *sdk.PutRecordsOutput, sent bool, err error) {
+// extent says how much of a request may have gone out.
+type extent struct{ some, all bool }
+
+// call makes one request. The output is nil when all entries were stored and the
+// reply was not decoded.
+func (p *put) call(ctx context.Context, a, b int) (out *sdk.PutRecordsOutput, sent extent, err error) {
 	s := p.write.sink
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
 	defer cancel()
 	// Not reused: the transport may hold on to it after the call.
-	x := &exchange{decode: s.cfg.OnReceipt != nil || p.stream.sampleDue()}
+	x := &exchange{entries: b - a, decode: p.stream.sampleDue()}
+	if p.places = p.places[:0]; p.write.wants || s.cfg.OnReceipt != nil {
+		p.places = slices.Grow(p.places, b-a)[:b-a]
+		clear(p.places)
+		x.places = p.places
+	}
 	x.body.set(p.buf[p.entries[a].lo:p.entries[b-1].hi], p.stream.tail)
 	s.total.requests.Add(1)
-	size := p.bytes(a, b)
+	p.started = time.Now()
+	size := p.wire(a, b)
 	out, err = s.client.PutRecords(context.WithValue(ctx, exchangeKey{}, x), p.stream.put, putOptions)
-	sent = x.body.detach()
+	sent.some, sent.all = x.body.detach()
 	switch {
 	case err == nil:
 		s.room.answered(size)
 		if x.skipped {
 			out = nil
 		}
-	case sent && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		s.room.timedOut(size)
+	case sent.some && (errors.Is(ctx.Err(), context.DeadlineExceeded) || isBrokenOff(err)):
+		s.room.brokeOff(size)
 	}
 	return out, sent, err
+}
+
+// isBrokenOff reports whether the connection broke while the request was sent, as
+// it does when something on the way has had enough of it.
+func isBrokenOff(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "write"
 }
 
 // outcomes notes the outcomes of a request that was answered.
@@ -139,122 +170,106 @@ func (p *put) outcomes(a, b int, out *sdk.PutRecordsOutput) {
 	s := p.write.sink
 	if out == nil {
 		p.stored(a, b)
+		p.receipts(a)
 		return
 	}
 	if len(out.Records) != b-a {
-		e := &Error{Stream: p.stream.dest, Message: "the reply has " + strconv.Itoa(len(out.Records)) +
-			" outcomes for " + strconv.Itoa(b-a) + " records"}
-		p.fail(a, b, bridge.Ambiguous(e))
+		p.doubt(a, b, fmt.Sprintf("the reply has %d outcomes for %d records", len(out.Records), b-a))
 		return
 	}
+	believed := countFailed(out) >= int(aws.ToInt32(out.FailedRecordCount))
 	requestID, _ := awsmiddleware.GetRequestIDMetadata(out.ResultMetadata)
 	var last *Error // records mostly fail for the same reason: one error serves them all
-	var mark error
-	var c class
+	var marked error
+	var c awsconn.Class
 	for i := range out.Records {
 		r := &out.Records[i]
-		if r.ErrorCode == nil && r.SequenceNumber != nil {
+		code, message := awsconn.Short(aws.ToString(r.ErrorCode)), awsconn.Short(aws.ToString(r.ErrorMessage))
+		switch {
+		case isStored(r) && believed:
 			p.stored(a+i, a+i+1)
 			continue
+		case isStored(r):
+			p.doubt(a+i, a+i+1, "the reply counts more failed records than it names")
+			continue
+		case code == "":
+			p.doubt(a+i, a+i+1, "the reply does not say what became of the record")
+			continue
+		case aws.ToString(r.SequenceNumber) != "":
+			p.doubt(a+i, a+i+1, "the reply has a sequence number and an error for the record: "+code)
+			continue
 		}
-		code, message := aws.ToString(r.ErrorCode), aws.ToString(r.ErrorMessage)
 		if last == nil || code != last.Code || message != last.Message {
 			last, c = s.recordError(p.stream, code, message, requestID)
-			mark = c.mark(last)
+			marked = mark(c, last)
 		}
 		p.stream.counters.fail(c, last.Shard, 1)
-		p.failEntry(a+i, mark)
+		p.failEntry(a+i, marked)
 	}
 	s.learn(p.stream, out.Records)
-	if s.cfg.OnReceipt != nil {
-		p.receipts(a, out)
+	if p.stream.shards.Load() == nil {
+		p.note(a, out.Records)
+	}
+	p.watch(a, out)
+	if len(p.places) > 0 && believed {
+		for i := range out.Records {
+			if r := &out.Records[i]; isStored(r) {
+				p.places[i] = place{aws.ToString(r.ShardId), *r.SequenceNumber}
+			}
+		}
+		p.receipts(a)
 	}
 }
 
-// receipts reports where records were stored.
-func (p *put) receipts(a int, out *sdk.PutRecordsOutput) {
-	var list []Receipt
+// isStored reports whether an outcome says that its record is stored.
+func isStored(r *types.PutRecordsResultEntry) bool {
+	return aws.ToString(r.ErrorCode) == "" && aws.ToString(r.SequenceNumber) != ""
+}
+
+func countFailed(out *sdk.PutRecordsOutput) (n int) {
 	for i := range out.Records {
-		r, e := &out.Records[i], p.entries[a+i]
-		if r.ErrorCode != nil || r.SequenceNumber == nil {
+		if !isStored(&out.Records[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+// doubt fails the entries from a to b-1, of which a reply does not say plainly
+// what became of them.
+func (p *put) doubt(a, b int, why string) {
+	p.stream.counters.fail(awsconn.Ambiguous, "", b-a)
+	p.fail(a, b, bridge.Ambiguous(&Error{Stream: p.stream.dest, Message: why}))
+}
+
+// receipts says where the records of the entries from a on are stored, if somebody
+// wants to know.
+func (p *put) receipts(a int) {
+	w := p.write
+	var list []Receipt
+	for i, at := range p.places {
+		if at.sequence == "" {
 			continue
 		}
 		sub := 0
-		for j := e.from; j < e.to; j++ {
-			if p.write.errs[j] != nil {
+		for j, e := p.entries[a+i].from, p.entries[a+i]; j < e.to; j++ {
+			if w.errs[j] != nil {
 				continue // it was refused before the entry was made
 			}
-			rec := &p.write.records[j]
-			list = append(list, Receipt{
-				Index: j, Topic: rec.Topic, Rule: rec.Rule, Stream: p.stream.dest,
-				ShardID: aws.ToString(r.ShardId), SequenceNumber: *r.SequenceNumber, SubSequence: sub,
-			})
+			if rec := &w.records[j]; w.sink.cfg.OnReceipt != nil {
+				list = append(list, Receipt{
+					Index: j, Topic: rec.Topic, Rule: rec.Rule, Stream: p.stream.dest,
+					ShardID: at.shard, SequenceNumber: at.sequence, SubSequence: sub,
+				})
+			}
+			if w.wants {
+				w.receipts[j] = bridge.Receipt{Shard: at.shard, Sequence: at.sequence, SubSequence: sub}
+			}
 			sub++
 		}
 	}
 	if len(list) > 0 {
-		p.write.sink.cfg.OnReceipt(list)
-	}
-}
-
-// member finds the entries that a validation message complains about: "Value at
-// 'records.3.member.data' failed to satisfy constraint …", counted from 1.
-var member = regexp.MustCompile(`records\.(\d+)\.member`)
-
-// isolate handles a request that was refused as a whole because of what is in
-// it: nothing was stored. It finds the entries to blame and sends the others.
-func (p *put) isolate(ctx context.Context, a, b int, e *Error) {
-	if b-a == 1 {
-		p.reject(ctx, a, e)
-		return
-	}
-	next := a // the first entry that is not dealt with
-	for _, m := range member.FindAllStringSubmatch(e.Message, -1) {
-		n, err := strconv.Atoi(m[1])
-		bad := a + n - 1
-		if err != nil || bad < next || bad >= b {
-			continue
-		}
-		if next < bad {
-			_ = p.attempt(ctx, next, bad)
-		}
-		p.reject(ctx, bad, e)
-		next = bad + 1
-	}
-	switch {
-	case next == b:
-	case next > a:
-		_ = p.attempt(ctx, next, b)
-	default: // the message does not say: each half will show
-		mid := (a + b) / 2
-		_ = p.attempt(ctx, a, mid)
-		_ = p.attempt(ctx, mid, b)
-	}
-}
-
-// reject deals with an entry that the service refuses: a record is given up, an
-// aggregate is taken apart to find the record to blame.
-func (p *put) reject(ctx context.Context, i int, e *Error) {
-	w, from, to := p.write, p.entries[i].from, p.entries[i].to
-	if to-from == 1 {
-		p.stream.counters.fail(rejected, "", 1)
-		p.failEntry(i, bridge.Permanent(e))
-		return
-	}
-	mid := (from + to) / 2
-	for _, half := range [][2]int{{from, mid}, {mid, to}} {
-		k := packer{write: w} // that of the write may be busy with another stream
-		apart := &put{write: w, stream: p.stream, maxRecord: p.maxRecord}
-		k.addRun(apart, half[0], half[1])
-		for n := range apart.entries {
-			_ = apart.attempt(ctx, n, n+1)
-		}
-		for _, err := range w.errs[half[0]:half[1]] {
-			if err != nil && !errors.Is(err, bridge.ErrPermanent) {
-				p.failRecords(half[1], to, err) // they must not overtake
-				return
-			}
-		}
+		w.sink.cfg.OnReceipt(list)
 	}
 }
 
@@ -265,22 +280,24 @@ func (p *put) stored(a, b int) {
 		records += e.records
 	}
 	p.stream.counters.count(p.entries[a:b], records)
-	p.stream.accepted.Store(time.Now().UnixNano())
+	p.isolation.accepted(b - a)
+	p.stream.blame.Accept()
 }
 
-// bytes is what the entries from a to b-1 count.
-func (p *put) bytes(a, b int) (n int) {
-	for _, e := range p.entries[a:b] {
-		n += e.bytes
-	}
-	return n
-}
+// wire is what the entries from a to b-1 take in the body of a request.
+func (p *put) wire(a, b int) int { return p.entries[b-1].hi - p.entries[a].lo }
 
 // fail fails the entries from a to b-1.
 func (p *put) fail(a, b int, err error) {
 	for i := a; i < b; i++ {
 		p.failEntry(i, err)
 	}
+}
+
+// hold fails records from to to-1, which have to wait for those before them in
+// their lane.
+func (p *put) hold(from, to int) {
+	p.failRecords(from, to, &Error{Stream: p.stream.dest, Message: "not sent: waits for a record before it that shares its order"})
 }
 
 func (p *put) failEntry(i int, err error) { p.failRecords(p.entries[i].from, p.entries[i].to, err) }

@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/sluiceio/sluice/internal/awsconn"
 )
 
 // settings are those of DescribeStreamSummary that matter for writing.
@@ -17,7 +19,9 @@ type settings struct {
 	status         types.StreamStatus
 	openShards     int
 	maxRecordBytes int
-	auto           bool // RecordDistributionStrategy AUTO
+	auto           bool  // RecordDistributionStrategy AUTO
+	channel        error // what a delivery channel cannot read, nil for nothing
+	blocked        bool  // the channel was there before we wrote anything
 }
 
 // maxRecord is the highest size of a Kinesis record. While the stream's setting
@@ -47,21 +51,50 @@ func (s *Sink) admit(ctx context.Context, st *stream) error {
 
 func (s *Sink) unfit(st *stream) error {
 	set := st.settings.Load()
-	if set != nil && set.auto && (s.cfg.Aggregate || s.cfg.Ordering == Strict) {
+	if s.needsKeys() && (set != nil && set.auto || st.placement.ignoresKeys()) {
 		return ErrAutoDistribution
 	}
+	if set != nil && set.blocked {
+		return set.channel
+	}
 	return nil
+}
+
+func (s *Sink) logUnfit(st *stream) {
+	if err := s.unfit(st); err != nil {
+		s.log.Error("the stream is not written to", slog.String("stream", st.dest), slog.Any("error", err))
+	}
 }
 
 // openTimeout bounds how long Open, or the first write to a stream, waits for
 // the stream's settings.
 const openTimeout = 5 * time.Second
 
+// turn is a mutex for which nobody waits longer than their context. It is held during
+// calls of the service.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+// take waits for the turn, or until ctx ends, with its error.
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
+
 // learnFirst reads the settings of a stream that nothing is known about. It
 // fails only if they are unfit: not to know them is no reason not to write.
 func (s *Sink) learnFirst(ctx context.Context, st *stream) error {
-	st.first.Lock()
-	defer st.first.Unlock()
+	if st.first.take(ctx) != nil {
+		return s.unfit(st) // the put will end with ctx
+	}
+	defer st.first.give()
 	if !st.asked.Load() {
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
@@ -71,9 +104,22 @@ func (s *Sink) learnFirst(ctx context.Context, st *stream) error {
 	return s.unfit(st)
 }
 
-// once is the option of calls that are made again by themselves: the SDK's
-// retries would only hold up whoever waits, and use up the quota.
-func once(o *sdk.Options) { o.Retryer = aws.NopRetryer{} }
+// once are the options of calls other than puts. They are made again by themselves:
+// the SDK's retries would only hold up whoever waits, and use up the quota.
+func once(o *sdk.Options) {
+	o.Protocol = awsconn.Protocol{ClientProtocol: o.Protocol}
+	o.Retryer = aws.NopRetryer{}
+}
+
+// renewing makes a call, and again with fresh credentials when those that it was
+// made with have expired.
+func renewing[T any](s *Sink, call func() (T, error)) (T, error) {
+	out, err := call()
+	if err != nil && awsconn.IsExpired(err) && s.renewer.Renew() {
+		return call()
+	}
+	return out, err
+}
 
 // refreshPause is the shortest time between two reads of a stream's settings and
 // shards. A resharding makes several shards appear one after the other.
@@ -107,17 +153,30 @@ func (s *Sink) read(ctx context.Context, st *stream) error {
 	return err
 }
 
+var (
+	errNoDescription = errors.New("the reply does not describe the stream")
+	errTooManyShards = errors.New("the list of shards has no end")
+)
+
+// maxShards is far more than the open shards that an account can have.
+const maxShards = 100_000
+
 func (s *Sink) readSettings(ctx context.Context, st *stream) error {
 	if err := s.quota.wait(ctx); err != nil {
 		return err
 	}
-	out, err := s.client.DescribeStreamSummary(ctx, &sdk.DescribeStreamSummaryInput{
-		StreamName: st.put.StreamName, StreamARN: st.put.StreamARN,
-	}, once)
+	out, err := renewing(s, func() (*sdk.DescribeStreamSummaryOutput, error) {
+		return s.client.DescribeStreamSummary(ctx, &sdk.DescribeStreamSummaryInput{
+			StreamName: st.put.StreamName, StreamARN: st.put.StreamARN,
+		}, once)
+	})
 	if err != nil {
 		return err
 	}
 	d := out.StreamDescriptionSummary
+	if d == nil {
+		return errNoDescription
+	}
 	set := &settings{
 		status: d.StreamStatus, openShards: int(aws.ToInt32(d.OpenShardCount)), maxRecordBytes: defaultRecordBytes,
 		auto: d.RecordDistributionStrategy == types.RecordDistributionStrategyAuto,
@@ -125,10 +184,21 @@ func (s *Sink) readSettings(ctx context.Context, st *stream) error {
 	if kib := aws.ToInt32(d.MaxRecordSizeInKiB); kib > 0 {
 		set.maxRecordBytes = int(kib) << 10
 	}
-	if was := st.settings.Swap(set); was == nil || was.auto != set.auto {
-		if err := s.unfit(st); err != nil {
-			s.log.Error("the stream is not written to", slog.String("stream", st.dest), slog.Any("error", err))
-		}
+	if !set.auto {
+		st.placement.acquit()
+	}
+	was := st.settings.Load()
+	if !s.cfg.IgnoreChannels {
+		set.channel = s.readChannels(ctx, d)
+		// A channel that is made later stops nobody's readers.
+		set.blocked = set.channel != nil && (was == nil || was.blocked)
+	}
+	st.settings.Store(set)
+	if was == nil || was.auto != set.auto || (was.channel == nil) != (set.channel == nil) {
+		s.logUnfit(st)
+	}
+	if set.channel != nil && !set.blocked && was.channel == nil {
+		s.log.Error("what is written does not reach all readers", slog.String("stream", st.dest), slog.Any("error", set.channel))
 	}
 	if s.cfg.Aggregate && set.openShards > 1 && 2*set.openShards > s.cfg.Slots {
 		s.log.Warn("few hash slots for many shards: load will be uneven",
@@ -149,6 +219,9 @@ func (s *Sink) readShards(ctx context.Context, st *stream) error {
 			return err
 		}
 		list = append(list, out.Shards...)
+		if len(list) > maxShards || len(out.Shards) == 0 && out.NextToken != nil {
+			return errTooManyShards
+		}
 		if out.NextToken == nil {
 			st.setShards(newShardMap(list))
 			return nil
@@ -165,13 +238,21 @@ func (st *stream) setShards(m *shardMap) {
 
 // samplePause is the time between two replies of a stream that are decoded for
 // their shards although nothing failed.
-const samplePause = time.Second
+const samplePause = 500 * time.Millisecond
 
-// sampleDue tells whether the next reply should be decoded.
+// sampleDue reports whether the next reply should be decoded: more often while
+// replies are the only way to know the stream, and each when there is doubt.
 func (st *stream) sampleDue() bool {
+	pause := samplePause
+	switch {
+	case st.placement.inDoubt():
+		return true
+	case st.settings.Load() == nil || st.shards.Load() == nil:
+		pause /= 10
+	}
 	now := time.Now().UnixNano()
 	last := st.sampled.Load()
-	return now-last >= int64(samplePause) && st.sampled.CompareAndSwap(last, now)
+	return now-last >= int64(pause) && st.sampled.CompareAndSwap(last, now)
 }
 
 // learn takes the shards from a reply: figures, and a refresh when a shard
@@ -220,19 +301,4 @@ func (q *quota) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// renewPause is the shortest time between two renewals of credentials: many
-// requests may find at once that they have expired.
-const renewPause = 5 * time.Second
-
-// renewCredentials makes the SDK fetch fresh credentials and reports whether it
-// can.
-func (s *Sink) renewCredentials() bool {
-	cache, ok := s.client.Options().Credentials.(*aws.CredentialsCache)
-	now, last := time.Now().UnixNano(), s.renewed.Load()
-	if ok && now-last >= int64(renewPause) && s.renewed.CompareAndSwap(last, now) {
-		cache.Invalidate()
-	}
-	return ok
 }

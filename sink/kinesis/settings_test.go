@@ -1,10 +1,13 @@
 package kinesis
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,11 +18,45 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
+	"github.com/sluiceio/sluice/sink/kinesis/kinesistest"
 )
 
 func quiet(c Config) Config {
 	c.Logger = slog.New(slog.DiscardHandler)
 	return c
+}
+
+// TestNobodyWaitsLongerThanTheirContext makes the service silent. The first Write and
+// the first Check ask it; others wait for their answers, but not after their contexts
+// have ended.
+func TestNobodyWaitsLongerThanTheirContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := kinesistest.Start(t, kinesistest.Config{
+			NoSocket: true, Streams: []kinesistest.StreamConfig{{Name: "s"}},
+			Faults: kinesistest.Plan{Faults: []kinesistest.Fault{{Kind: kinesistest.Hang}}},
+		})
+		awsConfig := server.AWSConfig()
+		s, err := New(quiet(Config{AWS: &awsConfig, Stream: "s"}))
+		require.NoError(t, err)
+		var all sync.WaitGroup
+		began := time.Now()
+		for range 3 {
+			for _, do := range []func(ctx context.Context) error{
+				func(ctx context.Context) error { return bridgetest.Write(ctx, s, batchOf(s, "a=1")) }, s.Check,
+			} {
+				all.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+					defer cancel()
+					require.Error(t, do(ctx))
+				})
+			}
+		}
+		all.Wait()
+		require.Less(t, time.Since(began), time.Second)
+		require.NoError(t, s.Close(t.Context()))
+	})
 }
 
 // TestAutoDistribution refuses a stream that ignores keys, and takes it back when
@@ -48,7 +85,7 @@ func TestAutoDistribution(t *testing.T) {
 				cfg := quiet(tc.cfg)
 				cfg.Stream = "s"
 				s := f.sink(t, cfg)
-				open, write := s.Open(t.Context()), s.Write(t.Context(), batchOf(s, "a=1"))
+				open, write := s.Open(t.Context()), bridgetest.Write(t.Context(), s, batchOf(s, "a=1"))
 				if !tc.refuse {
 					require.NoError(t, errors.Join(open, write))
 					return
@@ -61,9 +98,9 @@ func TestAutoDistribution(t *testing.T) {
 
 				auto.Store(false)
 				time.Sleep(s.cfg.RefreshInterval + time.Second)
-				require.Error(t, s.Write(t.Context(), batchOf(s, "a=1")), "this one starts the refresh")
+				require.Error(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1")), "this one starts the refresh")
 				synctest.Wait()
-				require.NoError(t, s.Write(t.Context(), batchOf(s, "a=1")))
+				require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1")))
 			})
 		})
 	}
@@ -82,24 +119,29 @@ func TestRecordSizeFollowsTheStream(t *testing.T) {
 	b := new(bridge.Batch)
 	b.Add(bridge.Record{Key: []byte("k"), Data: make([]byte, 2<<20-1)})
 	b.Add(bridge.Record{Key: []byte("l"), Data: make([]byte, 2<<20)})
-	failed := failures(t, s.Write(t.Context(), b))
+	failed := failures(t, s, b)
 	require.Len(t, failed, 1)
 	require.ErrorContains(t, failed[1], "at most 2097152")
 
 	fixed := f.sink(t, Config{Stream: "s", MaxRecordBytes: 10})
-	require.ErrorIs(t, fixed.Write(t.Context(), batchOf(fixed, "key=12345678")), bridge.ErrPermanent)
+	require.ErrorIs(t, bridgetest.Write(t.Context(), fixed, batchOf(fixed, "key=12345678")), bridge.ErrPermanent)
 }
 
 // TestWithoutPermissionToDescribe writes all the same.
 func TestWithoutPermissionToDescribe(t *testing.T) {
 	t.Parallel()
+	var log bytes.Buffer
 	f := &fake{call: func(string) answer { return fail(400, "AccessDeniedException", "no") }}
-	s := f.sink(t, quiet(Config{Stream: "s"}))
+	s := f.sink(t, Config{Stream: "s", Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, s.Open(t.Context()))
-	require.ErrorContains(t, s.Check(t.Context()), "do not allow kinesis:DescribeStreamSummary")
+	for range 3 {
+		require.NoError(t, s.Check(t.Context()), "before the first record, too")
+		s.health.at = time.Time{}
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "kinesis:DescribeStreamSummary"), log.String())
 	b := new(bridge.Batch)
 	b.Add(bridge.Record{Key: []byte("k"), Data: make([]byte, 3<<20)})
-	require.NoError(t, s.Write(t.Context(), b), "the service has the last word on sizes")
+	require.NoError(t, bridgetest.Write(t.Context(), s, b), "the service has the last word on sizes")
 }
 
 // TestNewShardRefreshesTheMap sees a shard in a reply that is not in the map.
@@ -122,12 +164,12 @@ func TestNewShardRefreshesTheMap(t *testing.T) {
 			return answer{body: `{"FailedRecordCount":0,"Records":[{"SequenceNumber":"1","ShardId":"shardId-000000000007"}]}`}
 		}
 		time.Sleep(refreshPause)
-		require.NoError(t, s.Write(t.Context(), batchOf(s, "a=1")))
+		require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1")))
 		synctest.Wait()
 		require.Contains(t, st.shards.Load().byID, "shardId-000000000007")
 
 		listed := f.calls["ListShards"]
-		require.NoError(t, s.Write(t.Context(), batchOf(s, "a=1")))
+		require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1")))
 		synctest.Wait()
 		require.Equal(t, listed, f.calls["ListShards"], "nothing new")
 	})
@@ -165,7 +207,7 @@ func TestRefreshesWithinQuota(t *testing.T) {
 		for i := range 20 {
 			records = append(records, fmt.Sprintf("s%d/a=1", i))
 		}
-		require.NoError(t, s.Write(t.Context(), batchOf(s, records...)))
+		require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, records...)))
 		require.Equal(t, 20, f.calls["DescribeStreamSummary"])
 		require.GreaterOrEqual(t, time.Since(start), 19*quotaPause)
 	})
@@ -191,14 +233,14 @@ func TestExpiredCredentialsAreRenewed(t *testing.T) {
 	s, err := New(Config{Client: client, Stream: "s"})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
-	err = s.Write(t.Context(), batchOf(s, "a=1"))
+	err = bridgetest.Write(t.Context(), s, batchOf(s, "a=1"))
 	require.ErrorIs(t, err, bridge.ErrUnavailable)
 	require.ErrorContains(t, err, "credentials have expired")
 	require.EqualValues(t, 2, fetched.Load())
-	require.Error(t, s.Write(t.Context(), batchOf(s, "a=1")))
+	require.Error(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1")))
 	require.EqualValues(t, 2, fetched.Load(), "not again so soon")
 	expired = false
-	require.NoError(t, s.Write(t.Context(), batchOf(s, "a=1")))
+	require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1")))
 	require.Len(t, f.stored, 1)
 }
 
@@ -214,7 +256,11 @@ func TestCheck(t *testing.T) {
 		"fine":            {cfg: Config{Stream: "s"}},
 		"missing":         {cfg: Config{Stream: "s"}, call: fail(400, "ResourceNotFoundException", "gone"), want: "no such stream in region us-east-1"},
 		"creating":        {cfg: Config{Stream: "s"}, call: answer{body: summary("CREATING", 0, "")}, want: "its status is CREATING"},
-		"denied":          {cfg: Config{Stream: "s"}, call: fail(400, "AccessDeniedException", "x"), want: "do not allow kinesis:DescribeStreamSummary"},
+		"denied":          {cfg: Config{Stream: "s"}, call: fail(400, "AccessDeniedException", "x")},
+		"all denied":      {cfg: Config{Stream: "s", DryRun: true}, call: fail(400, "AccessDeniedException", "x"), put: fail(400, "AccessDeniedException", "x"), want: "do not allow kinesis:PutRecords"},
+		"only puts":       {cfg: Config{Stream: "s", DryRun: true}, call: fail(400, "AccessDeniedException", "x"), put: fail(400, "DryRunOperationException", "would have worked")},
+		"firewall":        {cfg: Config{Stream: "s"}, call: answer{status: 403, body: "<html>"}, want: "proxy or firewall"},
+		"redirect":        {cfg: Config{Stream: "s"}, call: answer{status: 302}, want: "redirects elsewhere"},
 		"wrong key":       {cfg: Config{Stream: "s"}, call: fail(400, "UnrecognizedClientException", "x"), want: "access key is not known"},
 		"wrong secret":    {cfg: Config{Stream: "s"}, call: fail(400, "InvalidSignatureException", "x"), want: "secret access key is wrong"},
 		"not kinesis":     {cfg: Config{Stream: "s"}, call: answer{status: 404, body: "nothing here"}, want: "not Kinesis"},
@@ -264,7 +310,7 @@ func TestCheckKeepsItsFinding(t *testing.T) {
 		time.Sleep(checkPause)
 		require.Equal(t, missing, s.Check(t.Context()))
 
-		require.NoError(t, s.Write(t.Context(), batchOf(s, "a=1")))
+		require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1")))
 		time.Sleep(checkPause)
 		asked := f.calls["DescribeStreamSummary"]
 		require.NoError(t, s.Check(t.Context()))

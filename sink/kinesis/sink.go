@@ -5,14 +5,13 @@ import (
 	"errors"
 	"hash/maphash"
 	"log/slog"
-	"net/http"
 	"sync"
-	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/awsconn"
 )
 
 // Sink writes records to Kinesis streams. Make one with New; it is safe for
@@ -20,9 +19,9 @@ import (
 type Sink struct {
 	cfg       Config
 	client    *sdk.Client
-	transport *http.Transport // nil when it is the caller's
-	region    string          // for texts
-	endpoint  string          // for texts; empty for AWS's own
+	transport *awsconn.Transport // nil when it is the caller's
+	renewer   *awsconn.Renewer
+	place     awsconn.Place
 	log       *slog.Logger
 	seed      maphash.Seed
 	slots     slots
@@ -32,7 +31,6 @@ type Sink struct {
 	writes  sync.Pool // of *write
 	quota   quota
 	room    room
-	renewed atomic.Int64 // when credentials were last renewed, Unix nanoseconds
 	health  health
 
 	ctx    context.Context // of what goes on in the background, until Close
@@ -46,7 +44,6 @@ var (
 	_ bridge.Opener  = (*Sink)(nil)
 	_ bridge.Checker = (*Sink)(nil)
 	_ bridge.Laner   = (*Sink)(nil)
-	_ bridge.Grouper = (*Sink)(nil)
 	_ bridge.Limiter = (*Sink)(nil)
 )
 
@@ -57,19 +54,20 @@ func New(cfg Config) (*Sink, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	client, transport, err := newClient(cfg)
+	s := &Sink{
+		cfg: cfg, log: cfg.Logger, seed: maphash.MakeSeed(), slots: newSlots(cfg.Slots),
+		health: health{asking: newTurn()}, streams: streams{byDest: make(map[string]*stream)},
+	}
+	err := s.connect()
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{
-		cfg: cfg, client: client, transport: transport, log: cfg.Logger, seed: maphash.MakeSeed(), slots: newSlots(cfg.Slots),
-		region: client.Options().Region, endpoint: aws.ToString(client.Options().BaseEndpoint),
-		streams: streams{byDest: make(map[string]*stream)},
-	}
+	o := s.client.Options()
+	s.place = awsconn.Place{Service: "Kinesis", Region: o.Region, Endpoint: aws.ToString(o.BaseEndpoint)}
 	if s.compress, err = newCompressor(cfg.Compression); err != nil {
 		return nil, err
 	}
-	s.room.init(cfg.MaxRequestBytes)
+	s.room.init()
 	s.writes.New = func() any { return newWrite(s) }
 	if cfg.Stream != "" {
 		if s.streams.byDefault, err = s.streams.get(cfg.Stream); err != nil {
@@ -99,9 +97,9 @@ func (s *Sink) Open(ctx context.Context) error {
 func (s *Sink) Write(ctx context.Context, b *bridge.Batch) error {
 	w := s.writes.Get().(*write)
 	defer w.release()
-	w.begin(b.Records)
+	w.begin(b)
 	w.send(ctx)
-	return w.result()
+	return w.result(b)
 }
 
 // Close ends what goes on in the background. It is called after the last Write.

@@ -8,13 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
 )
 
 func TestWriteStoresEveryRecord(t *testing.T) {
 	t.Parallel()
 	f := new(fake)
 	s := f.sink(t, Config{Stream: "s"})
-	require.NoError(t, s.Write(t.Context(), batchOf(s, "a=1", `k"\`+"\x01é=2", "b=")))
+	require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=1", `k"\`+"\x01é=2", "b=")))
 	require.Len(t, f.requests, 1)
 	require.Equal(t, "s", f.requests[0].StreamName)
 	require.Equal(t, []putEntry{
@@ -33,7 +34,7 @@ func TestWriteReportsEachRecordsOutcome(t *testing.T) {
 		})
 	}}
 	s := f.sink(t, Config{Stream: "s"})
-	failed := failures(t, s.Write(t.Context(), batchOf(s, "a=1", "b=2", "c=3", "d=4", "e=5")))
+	failed := failures(t, s, batchOf(s, "a=1", "b=2", "c=3", "d=4", "e=5"))
 	require.Len(t, failed, 3)
 	require.ErrorIs(t, failed[1], bridge.ErrThrottled)
 	require.ErrorIs(t, failed[2], bridge.ErrAmbiguous)
@@ -57,7 +58,7 @@ func TestWriteToSeveralStreams(t *testing.T) {
 	s := f.sink(t, Config{Stream: "s"})
 	b := batchOf(s, "a=1", "missing/b=2", "x y/c=3", "s/d=4")
 	b.Add(bridge.Record{Dest: other, Key: []byte("e")})
-	failed := failures(t, s.Write(t.Context(), b))
+	failed := failures(t, s, b)
 	require.Len(t, failed, 2)
 	require.ErrorIs(t, failed[1], bridge.ErrUnavailable)
 	require.ErrorContains(t, failed[1], "there is no such stream in region us-east-1")
@@ -66,7 +67,7 @@ func TestWriteToSeveralStreams(t *testing.T) {
 	require.Len(t, f.requests, 3, "one request per stream, s by name and by default being the same")
 
 	none := f.sink(t, Config{})
-	require.ErrorIs(t, failures(t, none.Write(t.Context(), batchOf(none, "a=1")))[0], bridge.ErrPermanent)
+	require.ErrorIs(t, failures(t, none, batchOf(none, "a=1"))[0], bridge.ErrPermanent)
 }
 
 // TestALaneIsOneEntry: some records of a lane name the stream, others leave it to
@@ -76,7 +77,7 @@ func TestALaneIsOneEntry(t *testing.T) {
 	t.Parallel()
 	f := new(fake)
 	s := f.sink(t, Config{Stream: "s", Aggregate: true})
-	require.Empty(t, failures(t, s.Write(t.Context(), batchOf(s, "k=1", "s/k=2", "k=3"))))
+	require.Empty(t, failures(t, s, batchOf(s, "k=1", "s/k=2", "k=3")))
 	require.Len(t, f.stored, 1)
 }
 
@@ -91,7 +92,7 @@ func TestWriteSplitsRequests(t *testing.T) {
 	for i := range 5 {
 		b.Add(bridge.Record{Key: fmt.Appendf(nil, "big%d", i), Data: make([]byte, 400<<10)})
 	}
-	require.NoError(t, s.Write(t.Context(), b))
+	require.NoError(t, bridgetest.Write(t.Context(), s, b))
 	var sizes []int
 	for _, r := range f.requests {
 		sizes = append(sizes, len(r.Records))
@@ -117,7 +118,7 @@ func TestNothingMoreAfterAFailure(t *testing.T) {
 		for i := range MaxEntries + 1 {
 			b.Add(bridge.Record{Key: fmt.Append(nil, i)})
 		}
-		failed := failures(t, s.Write(t.Context(), b))
+		failed := failures(t, s, b)
 		require.Len(t, f.requests, 1, name)
 		require.Len(t, failed, MaxEntries+1, name)
 		require.ErrorIs(t, failed[0], tc.first, name)
@@ -139,7 +140,7 @@ func TestWriteChecksRecords(t *testing.T) {
 	b.Add(bridge.Record{Key: []byte("h"), HashKey: []byte("340282366920938463463374607431768211455")})
 	b.Add(bridge.Record{Key: []byte("h"), HashKey: []byte("340282366920938463463374607431768211456")})
 	b.Add(bridge.Record{Key: []byte("h"), HashKey: []byte("007")})
-	failed := failures(t, s.Write(t.Context(), b))
+	failed := failures(t, s, b)
 	for i, want := range map[int]string{
 		1: "partition key is empty", 2: "more than 256 characters", 4: "not valid UTF-8",
 		5: "have 1048577 bytes, the stream takes at most 1048576",
@@ -171,19 +172,21 @@ func TestRequestFailures(t *testing.T) {
 		"refused":        {answer{unsent: errors.New("dial: no")}, true, nil, "dial: no"},
 		"denied":         {fail(400, "AccessDeniedException", "no"), false, bridge.ErrUnavailable, "do not allow kinesis:PutRecords"},
 		"kms":            {fail(400, "KMSAccessDeniedException", "no"), false, bridge.ErrUnavailable, "encryption key"},
-		"unknown":        {fail(400, "BrandNewException", "no"), false, bridge.ErrUnavailable, "BrandNewException"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := &fake{put: func(putRequest) answer { return tc.answer }}
 			s := f.sink(t, Config{Stream: "s"})
-			err := s.Write(t.Context(), batchOf(s, "a=1", "b=2"))
-			require.ErrorContains(t, err, tc.text)
-			var batch *bridge.BatchError
-			require.Equal(t, !tc.whole, errors.As(err, &batch))
-			if !tc.whole {
-				require.Len(t, batch.Failed, 2)
+			b := batchOf(s, "a=1", "b=2")
+			err := s.Write(t.Context(), b)
+			if tc.whole {
+				require.Zero(t, b.Failed())
+			} else {
+				require.NoError(t, err)
+				require.Len(t, bridgetest.Failed(b), 2)
+				err = b.Err(&b.Records[1])
 			}
+			require.ErrorContains(t, err, tc.text)
 			for _, mark := range []error{bridge.ErrThrottled, bridge.ErrAmbiguous, bridge.ErrUnavailable, bridge.ErrPermanent} {
 				require.Equal(t, tc.mark != nil && errors.Is(mark, tc.mark), errors.Is(err, mark), mark)
 			}

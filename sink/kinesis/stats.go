@@ -8,7 +8,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/awsconn"
+	"github.com/sluiceio/sluice/sink"
 )
 
 // Stats are figures since the Sink was made; those of queues, retries and
@@ -83,20 +84,20 @@ func (c *streamCounters) count(entries []entry, records int) {
 }
 
 // fail counts entries that failed.
-func (c *streamCounters) fail(why class, shard string, entries int) {
+func (c *streamCounters) fail(why awsconn.Class, shard string, entries int) {
 	n := uint64(entries)
 	c.failed.Add(n)
 	switch why {
-	case throttled:
+	case awsconn.Throttled:
 		c.throttled.Add(n)
 		if shard != "" {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.shard(shard).throttled += n
 		}
-	case ambiguous:
+	case awsconn.Ambiguous:
 		c.ambiguous.Add(n)
-	case rejected:
+	case awsconn.Rejected:
 		c.rejected.Add(n)
 	}
 }
@@ -168,11 +169,11 @@ func (st *stream) stats() StreamStats {
 	return out
 }
 
-// Shards tells how the load is spread over the shards; see bridge.Sharder.
-func (s *Sink) Shards() (list []bridge.ShardLoad) {
+// Shards tells how the load is spread over the shards; see sink.Sharder.
+func (s *Sink) Shards() (list []sink.ShardLoad) {
 	for _, st := range s.Stats().Streams {
 		for _, sh := range st.Shards {
-			list = append(list, bridge.ShardLoad{Dest: st.Stream, Shard: sh.Shard, Share: sh.Share, Throttled: sh.Throttled})
+			list = append(list, sink.ShardLoad{Dest: st.Stream, Shard: sh.Shard, Share: sh.Share, Throttled: sh.Throttled})
 		}
 	}
 	return list

@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/sluiceio/sluice/internal/awsconn"
 )
 
 // stream is what is known about a stream; none of it is needed for being right,
@@ -23,17 +25,20 @@ type stream struct {
 
 	settings atomic.Pointer[settings]
 	shards   atomic.Pointer[shardMap]
+	landed   [256]atomic.Uint64 // by a hash's first bits, the shard that took it; see group
 
-	first    sync.Mutex   // held by the Write that reads the settings first
-	asked    atomic.Bool  // whether the settings were ever asked for
-	due      atomic.Int64 // when to read them again, Unix nanoseconds
-	soonest  atomic.Int64 // before which they are not read again
-	reading  atomic.Bool
-	sampled  atomic.Int64 // when a reply was last decoded for its shards
-	used     atomic.Int64 // when it was last written to
-	accepted atomic.Int64 // when a record was last stored
+	first   turn         // of the Write that reads the settings first
+	asked   atomic.Bool  // whether the settings were ever asked for
+	due     atomic.Int64 // when to read them again, Unix nanoseconds
+	soonest atomic.Int64 // before which they are not read again
+	reading atomic.Bool
+	denied  atomic.Bool  // whether it was said that it cannot be described
+	sampled atomic.Int64 // when a reply was last decoded for its shards
+	used    atomic.Int64 // when it was last written to
 
-	counters streamCounters
+	blame     awsconn.Blame
+	placement placement
+	counters  streamCounters
 }
 
 var errNoStream = errors.New("the record names no stream and the sink has no default stream")
@@ -43,7 +48,7 @@ var streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 
 // parseStream makes a stream of a name or an ARN.
 func parseStream(dest string) (*stream, error) {
-	st := &stream{dest: dest, put: &sdk.PutRecordsInput{Records: []types.PutRecordsRequestEntry{}}}
+	st := &stream{dest: dest, first: newTurn(), put: &sdk.PutRecordsInput{Records: []types.PutRecordsRequestEntry{}}}
 	if !strings.HasPrefix(dest, "arn:") {
 		if !streamName.MatchString(dest) {
 			return nil, fmt.Errorf("%q is not a stream name: 1 to 128 letters, digits and _ . -", dest)

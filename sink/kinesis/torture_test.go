@@ -64,7 +64,10 @@ func (s *traffic) Read(ctx context.Context, dst []bridge.Message) (n int, err er
 	return n, nil
 }
 
-func (s *traffic) Done(_ uint64, err error) {
+func (s *traffic) Done(_ uint64, o bridge.Outcome, err error) {
+	if o.Settled() {
+		err = nil
+	}
 	s.settled.Add(1)
 	if err != nil {
 		s.failed.Add(1)
@@ -76,7 +79,7 @@ func (s *traffic) Close(context.Context) error { return nil }
 
 // byTopic makes a record of every message, with the topic for its key.
 func byTopic() bridge.Rule {
-	return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+	return bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 		out.Add(bridge.Record{Key: out.Keep(append(out.AvailableBuffer(), m.Topic...)), Data: m.Payload})
 		return nil
 	}, "#")
@@ -125,7 +128,7 @@ func verify(t *testing.T, server *kinesistest.Server, stream string, src *traffi
 	return duplicates
 }
 
-// isLong tells whether the long forms of tests are wanted.
+// isLong reports whether the long forms of tests are wanted.
 func isLong() bool { return os.Getenv("SLUICE_LONG") != "" }
 
 // TestTorture writes through all that can go wrong at once: every fifth record

@@ -12,11 +12,13 @@ import (
 
 // write is one call of Sink.Write. Its memory is reused.
 type write struct {
-	sink    *Sink
-	records []bridge.Record
-	errs    []error // of records, nil for stored ones
-	puts    []*put  // one per stream that the batch goes to
-	used    int     // of puts
+	sink     *Sink
+	records  []bridge.Record
+	errs     []error          // of records, nil for stored ones
+	wants    bool             // receipts
+	receipts []bridge.Receipt // of records, if they are wanted
+	puts     []*put           // one per stream that the batch goes to
+	used     int              // of puts
 
 	packer packer
 
@@ -44,13 +46,18 @@ func (w *write) release() {
 	w.packer.reset()
 	w.records = nil
 	clear(w.errs)
+	clear(w.receipts)
 	w.used, w.whole, w.reached = 0, nil, false
 	w.sink.writes.Put(w)
 }
 
 // begin encodes the records, sorted by stream.
-func (w *write) begin(records []bridge.Record) {
+func (w *write) begin(b *bridge.Batch) {
+	records := b.Records
 	w.records = records
+	if w.wants = b.WantsReceipts(); w.wants {
+		w.receipts = slices.Grow(w.receipts[:0], len(records))[:len(records)]
+	}
 	if cap(w.errs) < len(records) {
 		w.errs = make([]error, len(records))
 	}
@@ -59,13 +66,10 @@ func (w *write) begin(records []bridge.Record) {
 	for from := 0; from < len(records); {
 		to := w.runEnd(from)
 		p, err := w.put(records[from].Dest, now)
-		switch {
-		case err != nil:
+		if err != nil {
 			w.refuse(from, to, records[from].Dest, err)
-		case w.sink.cfg.Aggregate:
-			w.packer.addRun(p, from, to)
-		default:
-			w.packer.addPlain(p, from, to)
+		} else {
+			w.packer.addLane(p, from, to)
 		}
 		from = to
 	}
@@ -76,7 +80,7 @@ func (w *write) begin(records []bridge.Record) {
 func (w *write) runEnd(from int) int {
 	s, first := w.sink, &w.records[from]
 	dest, to := s.dest(first), from+1
-	if !s.cfg.Aggregate {
+	if !s.cfg.packs() {
 		for to < len(w.records) && s.dest(&w.records[to]) == dest {
 			to++
 		}
@@ -84,11 +88,15 @@ func (w *write) runEnd(from int) int {
 	}
 	// Lanes are those that the pipeline got from us; a caller of another kind
 	// leaves them 0.
-	lane := s.Lane(first)
+	lane, _ := s.Lane(first)
 	given := lane == first.Lane
 	for to < len(w.records) && s.dest(&w.records[to]) == dest {
 		r := &w.records[to]
-		if given && r.Lane != lane || !given && s.Lane(r) != lane {
+		at := r.Lane
+		if !given {
+			at, _ = s.Lane(r)
+		}
+		if at != lane {
 			break
 		}
 		to++
@@ -114,6 +122,7 @@ func (w *write) put(dest string, now int64) (*put, error) {
 	w.used++
 	p.stream = st
 	p.maxRecord = w.sink.maxRecord(st)
+	p.careful = st.placement.onTrial(w.sink.cfg.RefreshInterval) && w.sink.cfg.Aggregate
 	st.used.Store(now)
 	return p, nil
 }
@@ -149,25 +158,20 @@ func (w *write) send(ctx context.Context) {
 	wg.Wait()
 }
 
-// result is what Sink.Write returns.
-func (w *write) result() error {
+// result is what Sink.Write returns; records that have failed are failed in b.
+func (w *write) result(b *bridge.Batch) error {
 	if w.whole != nil && !w.reached {
 		return w.whole // concerns all streams: the pipeline need not try the others
 	}
-	var failed *bridge.BatchError
 	for i, err := range w.errs {
-		if err == nil {
-			continue
+		switch {
+		case err != nil:
+			b.Fail(&b.Records[i], err)
+		case w.wants:
+			b.Receipt(&b.Records[i], w.receipts[i])
 		}
-		if failed == nil {
-			failed = new(bridge.BatchError)
-		}
-		failed.Fail(i, err)
 	}
-	if failed == nil {
-		return nil
-	}
-	return failed
+	return nil
 }
 
 // cannotSend notes that a request could not even be sent.

@@ -17,6 +17,8 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/certs"
+	"github.com/sluiceio/sluice/internal/redact"
 )
 
 // ClientConfig describes a Client.
@@ -25,6 +27,11 @@ type ClientConfig struct {
 	// mqtt://host:1883, mqtts://host:8883, ws://host/path, wss://host/path.
 	// Required.
 	Brokers []string
+	// CAFile, CertFile and KeyFile are PEM files: the authorities that the
+	// broker's certificate is from, and the certificate of the client. They are
+	// read again when a connection is lost or cannot be made. Default: the
+	// system's authorities, and no certificate.
+	CAFile, CertFile, KeyFile string
 	// ClientID names the connection at the broker; two running clients must
 	// not share it. Default: the broker chooses one.
 	ClientID string
@@ -36,7 +43,8 @@ type ClientConfig struct {
 	Logger *slog.Logger
 	// Password and Username are what the broker asks for.
 	Password string
-	// TLS configures mqtts and wss. Default: the system's authorities.
+	// TLS is the base of the configuration for mqtts and wss. Default: TLS 1.2
+	// and above.
 	TLS      *tls.Config
 	Username string
 }
@@ -45,7 +53,10 @@ type ClientConfig struct {
 func (c ClientConfig) Validate() error {
 	_, err := c.urls()
 	if c.KeepAlive < 0 || c.KeepAlive > 65535*time.Second {
-		err = errors.Join(err, fmt.Errorf("KeepAlive: %v is not within 0 and 65535 s", c.KeepAlive))
+		err = errors.Join(err, &bridge.FieldError{Path: "KeepAlive", Err: fmt.Errorf("%v is not within 0 and 65535 s", c.KeepAlive)})
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		err = errors.Join(err, errors.New("CertFile: it and KeyFile are needed together"))
 	}
 	return err
 }
@@ -53,17 +64,19 @@ func (c ClientConfig) Validate() error {
 func (c ClientConfig) urls() ([]*url.URL, error) {
 	var list []*url.URL
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, &bridge.FieldError{Path: field, Err: fmt.Errorf(format, args...)})
+	}
 	if len(c.Brokers) == 0 {
-		bad("Brokers: at least one URL is needed")
+		bad("Brokers", "at least one URL is needed")
 	}
 	for i, text := range c.Brokers {
 		u, err := url.Parse(text)
 		switch {
 		case err != nil || u.Host == "":
-			bad("Brokers[%d]: not a URL of a broker", i) // it may hold a secret
+			bad(fmt.Sprintf("Brokers[%d]", i), "not a URL of a broker") // it may hold a secret
 		case u.User != nil:
-			bad("Brokers[%d]: must not hold a user or password; set Username and Password", i)
+			bad(fmt.Sprintf("Brokers[%d]", i), "must not hold a user or password; set Username and Password")
 		default:
 			list = append(list, u)
 		}
@@ -76,11 +89,14 @@ var errLost = errors.New("the connection to the broker was lost")
 // Client is a Publisher that publishes to an MQTT 5 broker. It connects, and
 // connects again, by itself.
 type Client struct {
-	cfg  ClientConfig
-	urls []*url.URL
+	cfg     ClientConfig
+	urls    []*url.URL
+	secrets redact.Secrets
+	tls     certs.Client
 
 	mu     sync.Mutex
 	conn   *autopaho.ConnectionManager
+	with   *tls.Config // what conn connects with
 	cancel context.CancelFunc
 	down   error           // why there is no connection
 	online context.Context // ends with the connection
@@ -105,7 +121,15 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.KeepAlive == 0 {
 		cfg.KeepAlive = 30 * time.Second
 	}
-	return &Client{cfg: cfg, urls: urls, down: errors.New("not connected to a broker yet")}, nil
+	files := certs.Files{CA: cfg.CAFile, Cert: cfg.CertFile, Key: cfg.KeyFile}
+	followed, err := certs.NewClient(cfg.TLS, files, cfg.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("republish client: %w", err)
+	}
+	return &Client{
+		cfg: cfg, urls: urls, tls: followed, down: errors.New("not connected to a broker yet"),
+		secrets: redact.Of(cfg.Brokers...).And(cfg.Password),
+	}, nil
 }
 
 // Open begins to connect; it does not wait for the connection.
@@ -115,10 +139,16 @@ func (c *Client) Open(context.Context) error {
 	if c.conn != nil {
 		return nil
 	}
+	return c.connect()
+}
+
+// connect begins to connect with the certificates as they are. The lock is held.
+func (c *Client) connect() error {
+	with := c.tls.Config()
 	ctx, cancel := context.WithCancel(context.Background())
 	cfg := autopaho.ClientConfig{
 		ServerUrls:                    c.urls,
-		TlsCfg:                        c.cfg.TLS,
+		TlsCfg:                        with,
 		KeepAlive:                     uint16(c.cfg.KeepAlive / time.Second),
 		CleanStartOnInitialConnection: true,
 		ConnectUsername:               c.cfg.Username,
@@ -127,10 +157,13 @@ func (c *Client) Open(context.Context) error {
 		OnConnectionUp:                func(*autopaho.ConnectionManager, *paho.Connack) { c.note(nil) },
 		OnConnectionDown: func() bool {
 			c.note(errLost)
-			return true
+			return !c.renew(with)
 		},
-		OnConnectError: c.note,
-		ClientConfig:   paho.ClientConfig{ClientID: c.cfg.ClientID},
+		OnConnectError: func(err error) {
+			c.note(err)
+			c.renew(with)
+		},
+		ClientConfig: paho.ClientConfig{ClientID: c.cfg.ClientID},
 	}
 	if dial := c.cfg.Dial; dial != nil {
 		cfg.AttemptConnection = func(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
@@ -146,12 +179,32 @@ func (c *Client) Open(context.Context) error {
 		cancel()
 		return fmt.Errorf("republish client: %w", err)
 	}
-	c.conn, c.cancel = conn, cancel
+	c.conn, c.with, c.cancel = conn, with, cancel
 	return nil
+}
+
+// renew connects anew if the certificates are others than those that a connection
+// was tried with, and reports whether they are: the library keeps what it began
+// with.
+func (c *Client) renew(with *tls.Config) bool {
+	if c.tls.Config() == with {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil || c.with != with { // closed, or done already
+		return true
+	}
+	c.cancel()
+	if err := c.connect(); err != nil {
+		c.down = err
+	}
+	return true
 }
 
 // note remembers and logs whether there is a connection.
 func (c *Client) note(err error) {
+	err = c.secrets.Error(err)
 	c.mu.Lock()
 	changed := (c.down == nil) != (err == nil)
 	c.down = err
@@ -194,7 +247,7 @@ func (c *Client) Publish(ctx context.Context, m *Message) error {
 	if err != nil && online.Err() != nil {
 		err = errLost
 	}
-	return classify(m.Topic, resp, err)
+	return classify(m.Topic, resp, c.secrets.Error(err))
 }
 
 // Close disconnects.

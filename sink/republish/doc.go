@@ -12,8 +12,14 @@
 // A value that cannot be used is left out, as EMQX does, with the default in its
 // place.
 //
-// The sink marks messages with the name of the rule that made them, and Guard
-// makes a rule pass over messages with its own mark, so that a rule which
-// publishes to what it listens to does not feed itself. As in EMQX, a loop over
-// several rules is not found.
+// The sink marks messages with the name of the rule that made them and with how
+// often they were published, by user properties of MQTT 5. A rule that publishes
+// to what it listens to, and rules that do so to each other, thus come to an end:
+// after Config.MaxHops rounds the record fails for good, with ErrLoop. Guard makes
+// a rule pass over messages with its own mark in the first place. A client that
+// repeats messages without their user properties undoes both.
+//
+// A source of type broker acknowledges a message when what rules made of it is
+// stored. A loop through it with QoS 1 or 2 therefore waits for itself until
+// Config.Timeout is over, again and again; only Guard, QoS 0 or EarlyAck helps.
 package republish

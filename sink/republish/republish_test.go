@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,14 +29,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func ExampleGuard() {
-	r := republish.Guard("echo", bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+	r := republish.Guard("echo", bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 		out.Add(bridge.Record{Dest: m.Topic + "/again", Data: m.Payload})
 		return nil
 	}, "t/#"))
 	apply := func(m bridge.Message) {
-		var out bridge.Batch
+		var out bridge.Out
 		_ = r.Apply(&out, &m)
-		fmt.Println(len(out.Records))
+		fmt.Println(out.Len())
 	}
 	apply(bridge.Message{Topic: "t/1"})
 	apply(bridge.Message{Topic: "t/1/again", Props: &bridge.Properties{
@@ -66,28 +67,58 @@ func TestConfigReportsEverything(t *testing.T) {
 func TestSuite(t *testing.T) {
 	bridgetest.TestSink(t, bridgetest.SinkSuite{
 		New: func(t *testing.T) bridge.Sink {
-			memory := new(bridgetest.Sink)
-			s, err := republish.New(republish.Config{Publisher: republish.PublisherFunc(
-				func(ctx context.Context, m *republish.Message) error {
-					if err := ctx.Err(); err != nil {
-						return err
-					}
-					var b bridge.Batch
-					b.Add(bridge.Record{Data: m.Payload, Lane: uint64(m.Payload[0])})
-					return memory.Write(ctx, &b)
-				})})
+			s := &suiteSink{memory: new(bridgetest.Sink)}
+			var err error
+			s.Sink, err = republish.New(republish.Config{Publisher: republish.PublisherFunc(s.publish)})
 			require.NoError(t, err)
-			return suiteSink{s, memory}
+			return s
 		},
-		Stored: func(_ *testing.T, s bridge.Sink) []bridgetest.Stored { return s.(suiteSink).memory.Records() },
+		Stored: func(_ *testing.T, s bridge.Sink) []bridgetest.Stored { return s.(*suiteSink).memory.Records() },
+		Fail: func(_ *testing.T, s bridge.Sink, data string) {
+			s.(*suiteSink).hook(func(_ context.Context, m *republish.Message) error {
+				if string(m.Payload) != data {
+					return nil
+				}
+				s.(*suiteSink).answer = nil // once
+				return errors.New("not now")
+			})
+		},
+		Block: func(_ *testing.T, s bridge.Sink) func() {
+			s.(*suiteSink).hook(func(ctx context.Context, _ *republish.Message) error { <-ctx.Done(); return ctx.Err() })
+			return func() { s.(*suiteSink).hook(nil) }
+		},
 		Dest:   "test/topic",
 		NoKeys: true,
 	})
 }
 
+// suiteSink publishes into memory.
 type suiteSink struct {
 	*republish.Sink
 	memory *bridgetest.Sink
+	mu     sync.Mutex
+	answer func(context.Context, *republish.Message) error
+}
+
+func (s *suiteSink) hook(answer func(context.Context, *republish.Message) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
+}
+
+func (s *suiteSink) publish(ctx context.Context, m *republish.Message) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := ctx.Err()
+	if err == nil && s.answer != nil {
+		err = s.answer(ctx, m)
+	}
+	if err != nil {
+		return err
+	}
+	var b bridge.Batch
+	b.Add(bridge.Record{Data: m.Payload, Lane: uint64(m.Payload[0])})
+	return s.memory.Write(ctx, &b)
 }
 
 func TestAttributesBecomeThePacket(t *testing.T) {
@@ -99,7 +130,7 @@ func TestAttributesBecomeThePacket(t *testing.T) {
 	})})
 	require.NoError(t, err)
 	attr := func(name, value string) bridge.Attr { return bridge.Attr{Name: name, Value: []byte(value)} }
-	err = s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{
+	b := &bridge.Batch{Records: []bridge.Record{
 		{Dest: "a", Data: []byte("1")},
 		{Dest: "b", Rule: "r", Attrs: []bridge.Attr{
 			attr("qos", "2"), attr("retain", "true"), attr("user:a", "1"), attr("content_type", "text"), attr("response_topic", "re"),
@@ -110,11 +141,11 @@ func TestAttributesBecomeThePacket(t *testing.T) {
 		}},
 		{Dest: "a/#"},
 		{Dest: ""},
-	}})
-	var failed *bridge.BatchError
-	require.ErrorAs(t, err, &failed)
-	require.Len(t, failed.Failed, 2)
-	require.ErrorIs(t, err, bridge.ErrPermanent)
+	}}
+	require.NoError(t, s.Write(t.Context(), b))
+	failed := bridgetest.Failed(b)
+	require.Len(t, failed, 2)
+	require.ErrorIs(t, failed[4], bridge.ErrPermanent)
 	expiry, format := uint32(60), byte(1)
 	require.Equal(t, []republish.Message{
 		{Topic: "a", Payload: []byte("1"), QoS: 1},
@@ -149,10 +180,10 @@ func TestALaneStopsAtItsFailure(t *testing.T) {
 				b.Add(bridge.Record{Dest: fmt.Sprintf("%d/%d", lane, i), Lane: uint64(lane)})
 			}
 		}
-		var failed *bridge.BatchError
-		require.ErrorAs(t, s.Write(t.Context(), &b), &failed, tc.name)
-		require.Len(t, failed.Failed, tc.failed, tc.name)
-		require.Equal(t, 7, failed.Failed[0].Index)
+		require.NoError(t, s.Write(t.Context(), &b), tc.name)
+		failed := bridgetest.Failed(&b)
+		require.Len(t, failed, tc.failed, tc.name)
+		require.Contains(t, failed, 7)
 	}
 }
 
@@ -165,7 +196,7 @@ func TestAPanicOfThePublisherIsHeld(t *testing.T) {
 	})
 	require.NoError(t, err)
 	for range 3 {
-		require.ErrorIs(t, s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{Dest: "t"}}}), bridge.ErrAmbiguous)
+		require.ErrorIs(t, bridgetest.Write(t.Context(), s, &bridge.Batch{Records: []bridge.Record{{Dest: "t"}}}), bridge.ErrAmbiguous)
 	}
 	require.Equal(t, 1, strings.Count(log.String(), "oops"), "once per interval")
 	require.Contains(t, log.String(), "republish_test.go", "the stack")
@@ -180,7 +211,7 @@ func TestLocal(t *testing.T) {
 	require.NoError(t, err)
 	applied := make(chan string, 100)
 	again := func(name string) bridge.Rule {
-		return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		return bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 			applied <- name + " " + string(m.Payload)
 			if string(m.Payload) != "stop" {
 				out.Add(bridge.Record{Dest: m.Topic, Data: m.Payload})
@@ -189,7 +220,7 @@ func TestLocal(t *testing.T) {
 		}, "t")
 	}
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"broker": src},
+		Sources: map[string]bridge.Source{"devices": src},
 		Rules:   map[string]bridge.Rule{"echo": republish.Guard("echo", again("echo"))},
 		Sinks:   map[string]bridge.Sink{"broker": s}, Logger: quiet(),
 	})
@@ -200,11 +231,11 @@ func TestLocal(t *testing.T) {
 	require.Eventually(t, func() bool { return src.Check(t.Context()) == nil }, 10*time.Second, 5*time.Millisecond)
 	require.NoError(t, src.Publish(t.Context(), &bridge.Message{Topic: "t", Payload: []byte("1"), QoS: 1}))
 	require.Equal(t, "echo 1", <-applied)
-	require.Eventually(t, func() bool { return p.Stats().Sources["broker"].Received == 2 }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return p.Stats().Sources["devices"].Received == 2 }, 10*time.Second, 5*time.Millisecond)
 	cancel()
 	require.NoError(t, <-done)
 	require.Empty(t, applied, "the guard stops what the rule has published itself")
-	require.EqualValues(t, 1, p.Stats().Sinks["broker"].Success)
+	require.EqualValues(t, 1, p.Stats().Sinks["broker"].Ended[bridge.Stored])
 }
 
 // refusing is a broker that answers every PUBLISH of QoS 1 or 2 with a reason
@@ -326,7 +357,7 @@ func TestClient(t *testing.T) {
 			require.Equal(t, byte(n%3), m.QoS)
 			require.Contains(t, m.Props.User, bridge.UserProperty{Key: "n", Value: fmt.Sprint(n)})
 			require.Contains(t, m.Props.User, bridge.UserProperty{Key: republish.MarkProperty, Value: "r"})
-			m.Delivery.Done(nil)
+			m.Delivery.Done(bridge.Stored, nil)
 			n++
 		}
 	}

@@ -1,12 +1,12 @@
 package republish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,27 +61,44 @@ type Config struct {
 	// Logger gets the stack when the Publisher panics, at most every ten
 	// seconds. Default slog.Default().
 	Logger *slog.Logger
+	// MaxGrowth is the highest number of bytes of a message that was made from
+	// one that a sink has published; the record fails for good beyond.
+	// Default DefaultMaxGrowth, 1 MiB.
+	MaxGrowth int
+	// MaxHops is how often a message, and those that are made from it, may be
+	// published; the record fails for good beyond, with ErrLoop. Default
+	// DefaultMaxHops, 4.
+	MaxHops int
 	// Publisher publishes the messages. Required.
 	Publisher Publisher
 	// Timeout bounds the publishing of one message. Default 10 s.
 	Timeout time.Duration
-	// Unmarked leaves out the user property that Guard looks for, which
-	// subscribers see.
+	// Unmarked leaves out the user properties that subscribers see and that
+	// loops are found by. A rule that publishes to what it listens to then feeds
+	// itself for ever.
 	Unmarked bool
 }
 
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, &bridge.FieldError{Path: field, Err: fmt.Errorf(format, args...)})
+	}
 	if c.Publisher == nil {
-		bad("Publisher: is nil")
+		bad("Publisher", "is nil")
 	}
 	if c.Concurrency < 0 {
-		bad("Concurrency: %d is negative", c.Concurrency)
+		bad("Concurrency", "%d is negative", c.Concurrency)
+	}
+	if c.MaxGrowth < 0 {
+		bad("MaxGrowth", "%d is negative", c.MaxGrowth)
+	}
+	if c.MaxHops < 0 {
+		bad("MaxHops", "%d is negative", c.MaxHops)
 	}
 	if c.Timeout < 0 {
-		bad("Timeout: %v is negative", c.Timeout)
+		bad("Timeout", "%v is negative", c.Timeout)
 	}
 	return errors.Join(errs...)
 }
@@ -110,6 +127,8 @@ func New(cfg Config) (*Sink, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
 	}
+	cfg.MaxHops = cmp.Or(cfg.MaxHops, DefaultMaxHops)
+	cfg.MaxGrowth = cmp.Or(cfg.MaxGrowth, DefaultMaxGrowth)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -164,13 +183,12 @@ func (s *Sink) Write(ctx context.Context, b *bridge.Batch) error {
 		from = to
 	}
 	lanes.Wait()
-	failed := new(bridge.BatchError)
 	for i, err := range errs {
 		if err != nil {
-			failed.Fail(i, err)
+			b.Fail(&b.Records[i], err)
 		}
 	}
-	return failed.ErrorOrNil()
+	return nil
 }
 
 func (s *Sink) publishLane(ctx context.Context, records []bridge.Record, errs []error) {
@@ -198,11 +216,8 @@ func (s *Sink) publish(ctx context.Context, r *bridge.Record) (err error) {
 	if err != nil {
 		return bridge.Permanent(fmt.Errorf("republish sink: %w", err))
 	}
-	if !s.cfg.Unmarked && r.Rule != "" {
-		if m.Props == nil {
-			m.Props = new(bridge.Properties)
-		}
-		m.Props.User = append(m.Props.User, bridge.UserProperty{Key: MarkProperty, Value: r.Rule})
+	if err := s.mark(r, m); err != nil {
+		return bridge.Permanent(fmt.Errorf("republish sink: %w", err))
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -216,20 +231,4 @@ func (s *Sink) logStack(err error, stack []byte) {
 		return
 	}
 	s.cfg.Logger.Error("publisher panicked", slog.Any("error", err), slog.String("stack", string(stack)))
-}
-
-// MarkProperty is the user property that names the rule which a message was
-// made by.
-const MarkProperty = "sluice-rule"
-
-// Guard returns a rule that passes over messages which the rule of that name, in
-// the same or another pipeline, has published itself, and is r otherwise.
-func Guard(name string, r bridge.Rule) bridge.Rule {
-	mark := bridge.UserProperty{Key: MarkProperty, Value: name}
-	return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
-		if m.Props != nil && slices.Contains(m.Props.User, mark) {
-			return nil
-		}
-		return r.Apply(out, m)
-	}, r.Filters()...)
 }

@@ -76,14 +76,14 @@ func BenchmarkThrough(b *testing.B) {
 			}
 		}
 	}()
-	var out bridge.Batch
+	var out bridge.Out
 	msgs := make([]bridge.Message, 256)
 	for done := 0; done < b.N; {
 		n, err := source.Read(b.Context(), msgs)
 		require.NoError(b, err)
 		for i := range msgs[:n] {
 			require.NoError(b, forward.Apply(&out, &msgs[i]))
-			msgs[i].Delivery.Done(nil)
+			msgs[i].Delivery.Done(bridge.Stored, nil)
 		}
 		out.Reset()
 		done += n

@@ -262,7 +262,7 @@ func (b *Buffer) closeFiles() error {
 	return errors.Join(append(errs, b.lock.Close())...)
 }
 
-// Check tells whether records can be written: nil, or why the last write was
+// Check reports whether records can be written: nil, or why the last write was
 // refused.
 func (b *Buffer) Check(context.Context) error {
 	b.mu.Lock()
@@ -270,7 +270,7 @@ func (b *Buffer) Check(context.Context) error {
 	return b.failing
 }
 
-// signal wakes who waits on c, now or when it looks next.
+// signal wakes the goroutine that waits on c, now or when it looks next.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

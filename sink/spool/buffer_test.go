@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/bridge/bridgetest"
 	"github.com/sluiceio/sluice/sink/spool"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -41,16 +42,16 @@ func TestRecordsKeepAllTheirParts(t *testing.T) {
 	}
 	require.NoError(t, buf.Sink().Write(t.Context(), &bridge.Batch{Records: want}))
 	rule := buf.Forward("real")
-	require.Equal(t, []string{"$sources/buffer"}, rule.Filters())
+	require.Equal(t, []string{"$sources/buffered"}, rule.Filters())
 	for i, m := range take(t, buf.Source(), len(want)) {
 		require.Equal(t, spool.Event, m.Event, "no rule for the topic may see the message again")
 		require.Equal(t, want[i].Topic, m.Topic)
 		require.False(t, m.Received.IsZero())
-		var out bridge.Batch
+		var out bridge.Out
 		require.NoError(t, rule.Apply(&out, &m))
 		w := want[i]
 		w.Sink = "real"
-		require.Equal(t, []bridge.Record{w}, out.Records)
+		require.Equal(t, []bridge.Record{w}, out.Records())
 	}
 }
 
@@ -65,11 +66,11 @@ func TestSettledRecordsAreForgottenAndOthersReturn(t *testing.T) {
 	for _, m := range take(t, buf.Source(), 100) {
 		switch n := number(t, &m); {
 		case n < 30:
-			m.Delivery.Done(nil)
+			m.Delivery.Done(bridge.Stored, nil)
 		case n < 40:
-			m.Delivery.Done(errors.New("not delivered"))
+			m.Delivery.Done(bridge.Abandoned, errors.New("not delivered"))
 		case n >= 90:
-			m.Delivery.Done(nil)
+			m.Delivery.Done(bridge.Stored, nil)
 		}
 	}
 	require.EqualValues(t, 60, buf.Stats().Pending)
@@ -103,7 +104,7 @@ func TestWhatIsSettledIsNotForgottenWithAFile(t *testing.T) {
 		}
 		for _, m := range take(t, source, 5000) {
 			if number(t, &m) != 777 {
-				m.Delivery.Done(nil)
+				m.Delivery.Done(bridge.Stored, nil)
 			}
 		}
 	}
@@ -136,7 +137,7 @@ func TestFilesAreRemovedWhenSettled(t *testing.T) {
 		}
 		require.Greater(t, buf.Stats().Files, 2)
 		for _, m := range take(t, source, 10_000) {
-			m.Delivery.Done(nil)
+			m.Delivery.Done(bridge.Stored, nil)
 		}
 	}
 	require.NoError(t, buf.Close())
@@ -162,20 +163,19 @@ func TestQuotaRefusesUntilThereIsRoom(t *testing.T) {
 	require.EqualValues(t, 100, buf.Stats().Refused)
 	for i, m := range take(t, source, written) {
 		require.Equal(t, i, number(t, &m))
-		m.Delivery.Done(nil)
+		m.Delivery.Done(bridge.Stored, nil)
 	}
 	require.NoError(t, sink.Write(t.Context(), records(0, 100)), "there is room at once")
 	require.NoError(t, sink.Check(t.Context()))
 
-	err = sink.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{
+	b := &bridge.Batch{Records: []bridge.Record{
 		{Data: []byte("small")}, {Data: make([]byte, 1<<20)}, {Data: []byte("small")},
-	}})
-	var batch *bridge.BatchError
-	require.ErrorAs(t, err, &batch)
-	require.Len(t, batch.Failed, 1)
-	require.Equal(t, 1, batch.Failed[0].Index)
-	require.ErrorIs(t, err, spool.ErrTooLarge)
-	require.ErrorIs(t, err, bridge.ErrPermanent)
+	}}
+	require.NoError(t, sink.Write(t.Context(), b))
+	failed := bridgetest.Failed(b)
+	require.Len(t, failed, 1)
+	require.ErrorIs(t, failed[1], spool.ErrTooLarge)
+	require.ErrorIs(t, failed[1], bridge.ErrPermanent)
 	require.Len(t, take(t, source, 102), 102)
 }
 
@@ -264,7 +264,7 @@ func TestDamageIsSkippedAndCounted(t *testing.T) {
 			require.Greater(t, n, last, "seed %d: order", seed)
 			require.Equal(t, records(n, n+1).Records[0].Data, m.Payload, "seed %d: damage was handed out", seed)
 			last = n
-			m.Delivery.Done(nil)
+			m.Delivery.Done(bridge.Stored, nil)
 		}
 		s := buf.Stats()
 		require.Zero(t, s.Pending, "seed %d", seed)
@@ -377,7 +377,7 @@ func (m *model) settle(rt *rapid.T) {
 	at := rapid.IntRange(0, len(m.flying)-1).Draw(rt, "from")
 	n := rapid.IntRange(1, len(m.flying)-at).Draw(rt, "count")
 	for _, msg := range m.flying[at : at+n] {
-		msg.Delivery.Done(nil)
+		msg.Delivery.Done(bridge.Stored, nil)
 		delete(m.pending, number(m.t, &msg))
 	}
 	m.flying = slices.Delete(m.flying, at, at+n)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"time"
 
 	"github.com/sluiceio/sluice/bridge"
@@ -59,15 +60,16 @@ func parseChunkKey(k []byte) (seq uint64, count int, ok bool) {
 	if len(k) != keySize {
 		return 0, 0, false
 	}
-	return binary.BigEndian.Uint64(k), int(binary.BigEndian.Uint32(k[8:])), true
+	n := binary.BigEndian.Uint32(k[8:])
+	return binary.BigEndian.Uint64(k), int(n), n <= math.MaxInt32
 }
 
-// intact tells whether the chunk is what its key says. Its records may still be
+// intact reports whether the chunk is what its key says. Its records may still be
 // damaged.
 func (c chunk) intact() bool {
 	return len(c.data) >= headerSize && c.count > 0 &&
 		binary.BigEndian.Uint32(c.data) == crc32.Checksum(c.data[4:headerSize], castagnoli) &&
-		binary.BigEndian.Uint64(c.data[4:]) == c.seq && int(binary.BigEndian.Uint32(c.data[12:])) == c.count
+		binary.BigEndian.Uint64(c.data[4:]) == c.seq && binary.BigEndian.Uint32(c.data[12:]) == uint32(c.count)
 }
 
 // putHeader completes a chunk that was begun with headerSize free bytes.
@@ -99,8 +101,8 @@ func (c chunk) records(yield func(*bridge.Record)) (appended time.Time, intact i
 	appended = time.Unix(0, int64(binary.BigEndian.Uint64(c.data[16:])))
 	var r bridge.Record
 	for rest := c.data[headerSize:]; len(rest) >= frameSize; {
-		length := int(binary.BigEndian.Uint32(rest[4:]))
-		if length > len(rest)-frameSize {
+		length := uint64(binary.BigEndian.Uint32(rest[4:]))
+		if length > uint64(len(rest)-frameSize) {
 			break // the length is damaged; nobody knows where the next frame is
 		}
 		frame := rest[:frameSize+length]

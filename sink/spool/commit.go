@@ -25,7 +25,7 @@ type request struct {
 // chunkEnd is where in request.buf a chunk ends and how many records it has.
 type chunkEnd struct{ end, count int }
 
-// commitLoop is the only one who writes: everything that has come together since
+// commitLoop is the only writer: everything that has come together since
 // the last commit goes into the next one.
 func (b *Buffer) commitLoop() {
 	defer close(b.ended)
@@ -271,7 +271,7 @@ func (b *Buffer) newest() *segment {
 	return nil
 }
 
-// toMemory tells whether the next write goes to memory.
+// toMemory reports whether the next write goes to memory.
 func (b *Buffer) toMemory() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+
+	"github.com/sluiceio/sluice/bridge"
 )
 
 // Mode says what a record in the buffer survives.
@@ -55,22 +57,24 @@ type Config struct {
 	// Mode says what a record in the buffer survives. Default Durable.
 	Mode Mode
 	// Name is the key of the buffer's source in the pipeline's configuration.
-	// Default "buffer".
+	// Default "buffered".
 	Name string
 }
 
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, &bridge.FieldError{Path: field, Err: fmt.Errorf(format, args...)})
+	}
 	if c.Dir == "" {
-		bad("Dir: a directory is needed")
+		bad("Dir", "a directory is needed")
 	}
 	if c.MaxBytes != 0 && c.MaxBytes < minMaxBytes {
-		bad("MaxBytes: %d is less than %d", c.MaxBytes, minMaxBytes)
+		bad("MaxBytes", "%d is less than %d", c.MaxBytes, minMaxBytes)
 	}
 	if c.Mode > Volatile {
-		bad("Mode: unknown mode %d", c.Mode)
+		bad("Mode", "unknown mode %d", c.Mode)
 	}
 	return errors.Join(errs...)
 }
@@ -86,7 +90,7 @@ func (c Config) withDefaults() Config {
 		c.MemoryBytes = min(defaultMemory, c.MaxBytes/4)
 	}
 	if c.Name == "" {
-		c.Name = "buffer"
+		c.Name = "buffered"
 	}
 	return c
 }

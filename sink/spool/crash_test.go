@@ -54,7 +54,7 @@ func appendForever(dir string) {
 				number, _ := strconv.Atoi(text)
 				if number/50%2 == 0 {
 					fmt.Fprintf(os.Stdout, "settling %d\n", number)
-					msgs[i].Delivery.Done(nil)
+					msgs[i].Delivery.Done(bridge.Stored, nil)
 				}
 			}
 		}

@@ -96,7 +96,7 @@ func TestDamageUnderLoad(t *testing.T) {
 				require.Equal(t, records(n, n+1).Records[0].Data, m.Payload, "seed %d: damage was handed out", seed)
 				last = n
 				got++
-				m.Delivery.Done(nil)
+				m.Delivery.Done(bridge.Stored, nil)
 			}
 		}
 		for running := true; running; {
@@ -144,7 +144,7 @@ func TestDamageOfTheNewestFile(t *testing.T) {
 		var got []int
 		for _, m := range takeAll(t, source) {
 			got = append(got, number(t, &m))
-			m.Delivery.Done(nil)
+			m.Delivery.Done(bridge.Stored, nil)
 		}
 		require.True(t, slices.IsSorted(got))
 		require.Equal(t, numbers(2000, 2050), got[len(got)-50:])

@@ -26,9 +26,9 @@ func Example() {
 	devices := new(bridgetest.Source)
 	devices.Publish(bridge.Message{Topic: "t/1", Payload: []byte("20.5")})
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mqtt": devices, "buffer": buffer.Source()},
+		Sources: map[string]bridge.Source{"mqtt": devices, "buffered": buffer.Source()},
 		Rules: map[string]bridge.Rule{
-			"temps": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+			"temps": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 				out.Add(bridge.Record{Sink: "buffer", Dest: "stream", Data: m.Payload})
 				return nil
 			}, "t/#"),

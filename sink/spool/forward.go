@@ -6,7 +6,7 @@ import "github.com/sluiceio/sluice/bridge"
 // into records for the named sink, with all their parts and the topic and rule
 // of the original message.
 func (b *Buffer) Forward(sink string) bridge.Rule {
-	return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+	return bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 		r := bridge.Record{Sink: sink, Data: m.Payload, Topic: m.Topic}
 		r.Key, _ = m.Columns[ColumnKey].([]byte)
 		r.HashKey, _ = m.Columns[ColumnHashKey].([]byte)
@@ -19,7 +19,7 @@ func (b *Buffer) Forward(sink string) bridge.Rule {
 	}, "$sources/"+b.cfg.Name)
 }
 
-func attributes(out *bridge.Batch, m *bridge.Message) []bridge.Attr {
+func attributes(out *bridge.Out, m *bridge.Message) []bridge.Attr {
 	list, _ := m.Columns[ColumnAttrs].([]any)
 	if len(list) == 0 {
 		return nil

@@ -46,7 +46,7 @@ func TestFullDisk(t *testing.T) {
 		for _, m := range take(t, source, next-read) {
 			require.Equal(t, read, number(t, &m))
 			read++
-			m.Delivery.Done(nil)
+			m.Delivery.Done(bridge.Stored, nil)
 		}
 		// What is settled is removed before the next commit.
 		require.NoError(t, sink.Write(t.Context(), records(next, next+50)))
@@ -62,7 +62,7 @@ func TestFullDisk(t *testing.T) {
 	for _, m := range takeAll(t, source) {
 		require.Equal(t, read, number(t, &m))
 		read++
-		m.Delivery.Done(nil)
+		m.Delivery.Done(bridge.Stored, nil)
 	}
 	require.Equal(t, next, read)
 	require.NoError(t, sink.Write(t.Context(), records(next, next+50)))
@@ -106,7 +106,7 @@ func TestFullDiskByOthers(t *testing.T) {
 	require.NoError(t, sink.Write(t.Context(), records(50, 100)))
 	for i, m := range take(t, buf.Source(), 100) {
 		require.Equal(t, i, number(t, &m))
-		m.Delivery.Done(nil)
+		m.Delivery.Done(bridge.Stored, nil)
 	}
 	require.NoError(t, buf.Close())
 }

@@ -25,7 +25,7 @@ func settleInOrder(t *testing.T, source *spool.Source, from, n int) {
 	t.Helper()
 	for i, m := range take(t, source, n) {
 		require.Equal(t, from+i, number(t, &m))
-		m.Delivery.Done(nil)
+		m.Delivery.Done(bridge.Stored, nil)
 	}
 }
 
@@ -76,7 +76,7 @@ func TestMemoryAndDiskAlternate(t *testing.T) {
 	held := take(t, source, 2000) // some of them are settled, so that there are gaps
 	for i := range held {
 		if i%700 > 300 {
-			held[i].Delivery.Done(nil)
+			held[i].Delivery.Done(bridge.Stored, nil)
 		}
 	}
 	require.NoError(t, buf.Close())
@@ -89,7 +89,7 @@ func TestMemoryAndDiskAlternate(t *testing.T) {
 		require.Greater(t, n, last)
 		last = n
 		there[n] = true
-		m.Delivery.Done(nil)
+		m.Delivery.Done(bridge.Stored, nil)
 	}
 	for i := read; i < written; i++ {
 		settled := i < read+2000 && (i-read)%700 > 300

@@ -101,7 +101,7 @@ func (o outage) run() (out outcome, err error) {
 	devices := &fleet{messages: o.Messages, rate: o.Rate, moved: make(chan struct{}, 1)}
 	real := &checkedSink{last: make(map[string]int), all: o.Messages, done: cancel}
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mqtt": devices, "buffer": buf.Source()},
+		Sources: map[string]bridge.Source{"mqtt": devices, "buffered": buf.Source()},
 		Rules:   map[string]bridge.Rule{"collect": toBuffer(), "forward": buf.Forward("real")},
 		Sinks:   map[string]bridge.Sink{"buffer": buf.Sink(), "real": real},
 		Queues:  map[string]bridge.QueueConfig{"real": {MaxBytes: int(o.MemoryBytes), ResumeInterval: 100 * time.Millisecond}},
@@ -191,7 +191,7 @@ func (f *fleet) message() bridge.Message {
 	device, seq := f.next%devices, f.next/devices
 	payload := fmt.Appendf(make([]byte, 0, 256),
 		`{"seq":%d,"device":"device-%05d","ts":%d,"temperature":%d.%d,"humidity":%d,"status":"ok","firmware":"2.14.%d","location":{"lat":52.%06d,"lon":13.%06d},"tags":["floor-%d","zone-%d"]}`,
-		seq, device, 1_760_000_000_000+f.next, 15+f.next%20, f.next%10, 30+f.next%50, device%9, device*17, device*23, device%12, device%40)
+		seq, device, 1_760_000_000_000+int64(f.next), 15+f.next%20, f.next%10, 30+f.next%50, device%9, device*17, device*23, device%12, device%40)
 	f.next++
 	f.bytes.Add(int64(len(payload)))
 	return bridge.Message{
@@ -200,7 +200,7 @@ func (f *fleet) message() bridge.Message {
 }
 
 // Done implements bridge.Acker.
-func (f *fleet) Done(uint64, error) {
+func (f *fleet) Done(uint64, bridge.Outcome, error) {
 	f.settled.Add(1)
 	select {
 	case f.moved <- struct{}{}:

@@ -18,7 +18,7 @@ import (
 
 // toBuffer sends every message to the buffer, with its topic as the key.
 func toBuffer() bridge.Rule {
-	return bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+	return bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 		key := out.Keep(append(out.AvailableBuffer(), m.Topic...))
 		out.Add(bridge.Record{Sink: "buffer", Key: key, Data: m.Payload})
 		return nil
@@ -28,7 +28,7 @@ func toBuffer() bridge.Rule {
 func pipeline(t *testing.T, buf *spool.Buffer, src *bridgetest.Source, real bridge.Sink, q bridge.QueueConfig) *bridge.Pipeline {
 	t.Helper()
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mqtt": src, "buffer": buf.Source()},
+		Sources: map[string]bridge.Source{"mqtt": src, "buffered": buf.Source()},
 		Rules:   map[string]bridge.Rule{"collect": toBuffer(), "forward": buf.Forward("real")},
 		Sinks:   map[string]bridge.Sink{"buffer": buf.Sink(), "real": real},
 		Queues:  map[string]bridge.QueueConfig{"real": q},
@@ -79,7 +79,7 @@ func TestOutage(t *testing.T) {
 		}
 		require.NoError(t, src.WaitSettled(ctx, n), "acknowledged during the outage")
 		s := p.Stats()
-		require.LessOrEqual(t, s.Sinks["real"].Queuing+s.Sinks["real"].Inflight, 1000+256, "the queue is bounded")
+		require.LessOrEqual(t, s.Sinks["real"].Queue.Waiting+s.Sinks["real"].Queue.Inflight, 1000+256, "the queue is bounded")
 		require.Equal(t, bridge.Disconnected, s.Sinks["real"].Health.State)
 		require.EqualValues(t, n, buf.Stats().Pending)
 
@@ -113,7 +113,7 @@ func TestRestart(t *testing.T) {
 	buf := open(t, cfg)
 	ctx, cancel := context.WithCancel(t.Context())
 	p, err := bridge.New(bridge.Config{
-		Sources:      map[string]bridge.Source{"mqtt": src, "buffer": buf.Source()},
+		Sources:      map[string]bridge.Source{"mqtt": src, "buffered": buf.Source()},
 		Rules:        map[string]bridge.Rule{"collect": toBuffer(), "forward": buf.Forward("real")},
 		Sinks:        map[string]bridge.Sink{"buffer": buf.Sink(), "real": away},
 		Queue:        bridge.QueueConfig{MaxRecords: 2000},
@@ -164,7 +164,7 @@ func benchmarkPipeline(b *testing.B, mode spool.Mode) {
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	p, err := bridge.New(bridge.Config{
-		Sources: map[string]bridge.Source{"mqtt": newTap(b.N), "buffer": buf.Source()},
+		Sources: map[string]bridge.Source{"mqtt": newTap(b.N), "buffered": buf.Source()},
 		Rules:   map[string]bridge.Rule{"collect": toBuffer(), "forward": buf.Forward("real")},
 		Sinks: map[string]bridge.Sink{"buffer": buf.Sink(), "real": bridge.SinkFunc(func(_ context.Context, batch *bridge.Batch) error {
 			if left.Add(int64(-len(batch.Records))) == 0 {
@@ -211,5 +211,5 @@ func (s *tap) Read(ctx context.Context, dst []bridge.Message) (int, error) {
 	return n, nil
 }
 
-func (*tap) Done(uint64, error)          {}
-func (*tap) Close(context.Context) error { return nil }
+func (*tap) Done(uint64, bridge.Outcome, error) {}
+func (*tap) Close(context.Context) error        { return nil }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/sink/spool"
 	"github.com/stretchr/testify/require"
 )
@@ -42,7 +43,7 @@ func TestPowerLoss(t *testing.T) {
 		if rnd.IntN(3) == 0 { // marks change pages as well
 			settled = n
 			for _, m := range takeAll(t, source) {
-				m.Delivery.Done(nil)
+				m.Delivery.Done(bridge.Stored, nil)
 			}
 			require.NoError(t, sink.Write(t.Context(), records(n, n+1)))
 			n++

@@ -24,13 +24,13 @@ func TestWhatCannotBeDeliveredHoldsLittle(t *testing.T) {
 			if stuck(number(t, &m)) {
 				held = append(held, m)
 			} else {
-				m.Delivery.Done(nil)
+				m.Delivery.Done(bridge.Stored, nil)
 			}
 		}
 		require.LessOrEqual(t, buf.Stats().Bytes, cfg.MaxBytes)
 	}
 	require.Len(t, held, rounds*perRound/500)
-	held[0].Delivery.Done(nil) // from a file that has been rewritten
+	held[0].Delivery.Done(bridge.Stored, nil) // from a file that has been rewritten
 	require.NoError(t, buf.Close())
 
 	for i := range 2 {
@@ -45,12 +45,12 @@ func TestWhatCannotBeDeliveredHoldsLittle(t *testing.T) {
 				found++
 				again = append(again, m)
 			} else {
-				m.Delivery.Done(nil) // it came with a stuck one
+				m.Delivery.Done(bridge.Stored, nil) // it came with a stuck one
 			}
 		}
 		require.Equal(t, len(held)-1, found)
 		held, sink = again, buf.Sink()
-		held[0].Delivery.Done(nil)
+		held[0].Delivery.Done(bridge.Stored, nil)
 		require.NoError(t, sink.Write(t.Context(), records(100_000+i, 100_001+i)))
 		s := buf.Stats()
 		require.Zero(t, s.DamagedFiles+s.DamagedRecords)

@@ -214,7 +214,7 @@ func appendSpan(list []span, s span) []span {
 	return append(list, s)
 }
 
-// covers tells whether a number is in one of the merged ranges.
+// covers reports whether a number is in one of the merged ranges.
 func covers(list []span, seq uint64) bool {
 	return covered(list, seq, seq+1) > 0
 }

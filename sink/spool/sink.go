@@ -35,10 +35,10 @@ func (s *Sink) Limits() bridge.Limits {
 // writes share one commit. It fails as throttled at the quota, and as
 // unavailable when the disk is full or fails; a later write tries again.
 func (s *Sink) Write(ctx context.Context, b *bridge.Batch) error {
-	req, failed := s.encode(b)
+	req := s.encode(b)
 	if req.records == 0 {
 		req.free()
-		return failed.ErrorOrNil()
+		return nil
 	}
 	if err := s.buf.enqueue(req); err != nil {
 		return err
@@ -46,10 +46,7 @@ func (s *Sink) Write(ctx context.Context, b *bridge.Batch) error {
 	select {
 	case err := <-req.done:
 		req.free()
-		if err != nil {
-			return err
-		}
-		return failed.ErrorOrNil()
+		return err
 	case <-ctx.Done():
 		return bridge.Ambiguous(fmt.Errorf("disk buffer: %w", context.Cause(ctx)))
 	}
@@ -61,21 +58,20 @@ func (s *Sink) Close(context.Context) error {
 	return s.err
 }
 
-// Check tells whether records can be written: nil, or why the last write was
+// Check reports whether records can be written: nil, or why the last write was
 // refused.
 func (s *Sink) Check(ctx context.Context) error { return s.buf.Check(ctx) }
 
-// encode makes chunks of the records.
-func (s *Sink) encode(b *bridge.Batch) (*request, *bridge.BatchError) {
+// encode makes chunks of the records, and fails those that are too large.
+func (s *Sink) encode(b *bridge.Batch) *request {
 	req := requests.Get().(*request)
 	req.done = make(chan error, 1) // not reused: testing/synctest binds channels to a test
-	failed := new(bridge.BatchError)
 	limit := s.buf.cfg.MaxBytes / 4
 	begin, count := 0, 0
 	for i := range b.Records {
 		r := &b.Records[i]
 		if int64(r.Size()) > limit {
-			failed.Fail(i, bridge.Permanent(fmt.Errorf("%w: %d bytes, and MaxBytes/4 is %d", ErrTooLarge, r.Size(), limit)))
+			b.Fail(r, bridge.Permanent(fmt.Errorf("%w: %d bytes, and MaxBytes/4 is %d", ErrTooLarge, r.Size(), limit)))
 			continue
 		}
 		if count > 0 && len(req.buf)-begin+r.Size()+frameSize+len(r.Topic)+len(r.Dest) > chunkSize {
@@ -92,7 +88,7 @@ func (s *Sink) encode(b *bridge.Batch) (*request, *bridge.BatchError) {
 	if count > 0 {
 		req.chunks = append(req.chunks, chunkEnd{len(req.buf), count})
 	}
-	return req, failed
+	return req
 }
 
 // requests are reused, because their buffers are large.

@@ -182,7 +182,10 @@ type handed struct {
 }
 
 // Done implements bridge.Acker.
-func (h *handed) Done(_ uint64, err error) {
+func (h *handed) Done(_ uint64, o bridge.Outcome, err error) {
+	if o.Settled() {
+		err = nil
+	}
 	if err != nil {
 		h.failed.Store(true)
 	} else {

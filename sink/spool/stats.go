@@ -47,3 +47,12 @@ func (b *Buffer) Stats() Stats {
 	}
 	return s
 }
+
+// Counts returns the counters that a pipeline shows beside its own; see
+// bridge.Counter and Stats.
+func (s *Source) Counts() map[string]uint64 {
+	st := s.buf.Stats()
+	return map[string]uint64{
+		"damaged_files": st.DamagedFiles, "damaged_records": st.DamagedRecords, "failed_commits": st.FailedCommits, "refused": st.Refused,
+	}
+}

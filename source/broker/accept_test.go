@@ -35,7 +35,7 @@ func (l *brittle) Accept() (net.Conn, error) {
 	return a, nil
 }
 
-// TestAcceptErrorsAreWaitedOut: the server would stop listening for good.
+// TestAcceptErrorsAreWaitedOut: an error of the moment does not end listening.
 func TestAcceptErrorsAreWaitedOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

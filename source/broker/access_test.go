@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"context"
 	"crypto/pbkdf2"
 	"crypto/sha512"
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -55,6 +57,35 @@ func TestUsers(t *testing.T) {
 	}
 	_, err = LoadUsers(path + ".missing")
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// TestUnknownUsersCostAHash: how long an answer takes does not tell whether there is
+// a user, and logins do not take all cores.
+func TestUnknownUsersCostAHash(t *testing.T) {
+	b, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "users")
+	require.NoError(t, os.WriteFile(path, []byte("ann:"+string(b)+"\n"), 0o600))
+	u, err := LoadUsers(path)
+	require.NoError(t, err)
+	try := func(ctx context.Context, user string) error {
+		return u.Authenticate(ctx, Login{Client: Client{Username: user}, Password: []byte("wrong")})
+	}
+	allocs := func(user string) float64 {
+		return testing.AllocsPerRun(10, func() { require.ErrorIs(t, try(t.Context(), user), ErrNotAuthenticated) })
+	}
+	known, unknown := allocs("ann"), allocs("nobody")
+	require.Greater(t, known, 5.0, "as a hash takes")
+	require.InDelta(t, known, unknown, 1)
+
+	require.Equal(t, max(1, runtime.GOMAXPROCS(0)/2), cap(u.turns))
+	for range cap(u.turns) {
+		u.turns <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, try(ctx, "ann"), context.Canceled, "it waits for its turn")
+	require.ErrorIs(t, try(ctx, "nobody"), context.Canceled)
 }
 
 func TestACL(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/sluiceio/sluice/bridge"
 )
 
 // ackWindow holds the messages of one connection that are not acknowledged yet,
@@ -21,6 +23,7 @@ type ackWindow struct {
 	head     int
 	first    uint64 // sequence number of entries[head]
 	out      []byte // encoded acknowledgements that are to be written
+	outCount int
 	spare    []byte
 	flushing bool
 	closed   bool
@@ -31,6 +34,7 @@ type ackEntry struct {
 	qos    byte
 	reason byte
 	done   bool
+	cost   int // that settling gives back to the publisher; 0 if that is not ours to do
 }
 
 // open readies the window for use.
@@ -40,24 +44,30 @@ func (w *ackWindow) open(c *conn) {
 }
 
 // add enters a message. With wait set it first waits for the window to have
-// fewer than limit messages; else it returns false when it has not.
-func (w *ackWindow) add(id uint16, qos byte, limit int, wait bool) (seq uint64, ok bool) {
+// fewer than limit messages; else it returns false when it has not. A cost is given
+// back to the publisher when the message is settled, on an open connection or not.
+func (w *ackWindow) add(id uint16, qos byte, cost, limit int, wait bool) (seq uint64, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.entries)-w.head >= limit && !w.closed {
 		if !wait {
 			return 0, false
 		}
+		w.c.src.counters.windowFull.Add(1)
 		w.room.Wait()
+		w.c.src.counters.windowFull.Add(-1)
 	}
-	w.entries = append(w.entries, ackEntry{id: id, qos: qos})
+	w.entries = append(w.entries, ackEntry{id: id, qos: qos, cost: cost})
 	return w.first + uint64(len(w.entries)-w.head) - 1, true
 }
 
 // Done implements bridge.Acker. A message that was not settled closes the
 // connection, so that the client sends it again.
-func (w *ackWindow) Done(seq uint64, err error) {
-	if err == nil {
+func (w *ackWindow) Done(seq uint64, o bridge.Outcome, _ error) {
+	if cost := w.takeCost(seq); cost > 0 {
+		w.c.publisher.settle(cost)
+	}
+	if o.Settled() {
 		w.settle(seq, packets.CodeSuccess.Code)
 		return
 	}
@@ -67,6 +77,18 @@ func (w *ackWindow) Done(seq uint64, err error) {
 		w.closed = true
 		w.c.src.tasks.Go(func() { _ = w.c.Close() })
 	}
+}
+
+// takeCost returns a message's cost, once.
+func (w *ackWindow) takeCost(seq uint64) (cost int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if seq < w.first || seq-w.first >= uint64(len(w.entries)-w.head) {
+		return 0
+	}
+	e := &w.entries[w.head+int(seq-w.first)]
+	cost, e.cost = e.cost, 0
+	return cost
 }
 
 // settle acknowledges a message with a reason code once those before it are.
@@ -89,6 +111,7 @@ func (w *ackWindow) settle(seq uint64, reason byte) {
 	if n == 0 {
 		return
 	}
+	w.outCount += n
 	w.remove(n)
 	w.room.Broadcast()
 	w.flush()
@@ -126,10 +149,10 @@ func (w *ackWindow) write() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.out) > 0 {
-		batch := w.out
-		w.out = w.spare[:0]
+		batch, n := w.out, w.outCount
+		w.out, w.outCount = w.spare[:0], 0
 		w.mu.Unlock()
-		err := w.c.write(batch)
+		err := w.c.write(batch, n)
 		w.mu.Lock()
 		w.spare = batch
 		if err != nil { // the connection is closed
@@ -139,7 +162,7 @@ func (w *ackWindow) write() {
 	w.out, w.flushing = nil, false
 }
 
-// close makes settling a no-op and wakes up who waits. What is encoded already
+// close makes settling a no-op and wakes all waiters. What is encoded already
 // is still written.
 func (w *ackWindow) close() {
 	w.mu.Lock()

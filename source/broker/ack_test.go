@@ -23,10 +23,10 @@ func TestAcknowledgementsKeepOrder(t *testing.T) {
 	r.publish(5, 1, "c")
 	m := read(t, src, 3)
 	require.Equal(t, []string{"a", "b", "c"}, payloads(m))
-	m[2].Delivery.Done(nil)
-	m[1].Delivery.Done(nil)
+	m[2].Delivery.Done(bridge.Stored, nil)
+	m[1].Delivery.Done(bridge.Stored, nil)
 	r.pong()
-	m[0].Delivery.Done(nil)
+	m[0].Delivery.Done(bridge.Stored, nil)
 	r.expectPuback(7, 0)
 	r.expectPubrec(3)
 	r.expectPuback(5, 0)
@@ -54,7 +54,7 @@ func TestEarlyAck(t *testing.T) {
 	r.publish(2, 2, "b")
 	r.expectPubrec(2)
 	for _, m := range read(t, src, 2) {
-		m.Delivery.Done(nil)
+		m.Delivery.Done(bridge.Stored, nil)
 	}
 	r.pong()
 }
@@ -67,13 +67,13 @@ func TestUnsettledMessageIsSentAgain(t *testing.T) {
 		src := open(t, broker.Config{})
 		r := connectRaw(t, src, "c", false)
 		r.publish(1, qos, "a")
-		read(t, src, 1)[0].Delivery.Done(errors.New("no luck"))
+		read(t, src, 1)[0].Delivery.Done(bridge.Abandoned, errors.New("no luck"))
 		_, err := packets.ReadPacket(r.r)
 		require.ErrorIs(t, err, io.EOF)
 
 		r = connectRaw(t, src, "c", false)
 		r.publish(1, qos, "a")
-		read(t, src, 1)[0].Delivery.Done(nil)
+		read(t, src, 1)[0].Delivery.Done(bridge.Stored, nil)
 		if qos == 1 {
 			r.expectPuback(1, 0)
 		} else {
@@ -90,11 +90,11 @@ func TestSettlingAfterTheConnectionIsGone(t *testing.T) {
 	m := read(t, src, 1)
 	r.drop()
 	r = connectRaw(t, src, "c", false) // takes over, if the drop was not noticed
-	m[0].Delivery.Done(nil)
+	m[0].Delivery.Done(bridge.Stored, nil)
 	r.pong()
 	r.publish(1, 1, "a")
 	m = read(t, src, 1)
-	m[0].Delivery.Done(nil)
+	m[0].Delivery.Done(bridge.Stored, nil)
 	r.expectPuback(1, 0)
 }
 
@@ -111,7 +111,7 @@ func TestQoS2IsHandedOutOnce(t *testing.T) {
 	r = connectRaw(t, src, "c", false)
 	r.publish(1, 2, "a")
 	r.pong()
-	m[0].Delivery.Done(nil)
+	m[0].Delivery.Done(bridge.Stored, nil)
 	r.expectPubrec(1)
 	r.drop()
 
@@ -124,7 +124,7 @@ func TestQoS2IsHandedOutOnce(t *testing.T) {
 	r.publish(1, 2, "b")
 	m = read(t, src, 1)
 	require.Equal(t, "b", string(m[0].Payload))
-	m[0].Delivery.Done(nil)
+	m[0].Delivery.Done(bridge.Stored, nil)
 	r.expectPubrec(1)
 	r.drop()
 
@@ -133,7 +133,7 @@ func TestQoS2IsHandedOutOnce(t *testing.T) {
 	r.publish(1, 2, "c")
 	m = read(t, src, 1)
 	require.Equal(t, "c", string(m[0].Payload))
-	m[0].Delivery.Done(nil)
+	m[0].Delivery.Done(bridge.Stored, nil)
 	r.expectPubrec(1)
 }
 
@@ -172,10 +172,10 @@ func TestReceiveMaximumOfOldClients(t *testing.T) {
 	defer cancel()
 	_, err = src.Read(ctx, make([]bridge.Message, 1))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	m[0].Delivery.Done(nil)
-	m[1].Delivery.Done(nil)
+	m[0].Delivery.Done(bridge.Stored, nil)
+	m[1].Delivery.Done(bridge.Stored, nil)
 	for _, m := range read(t, src, 2) {
-		m.Delivery.Done(nil)
+		m.Delivery.Done(bridge.Stored, nil)
 	}
 	for id := range byte(4) {
 		_, err := io.ReadFull(r.r, ack[:])
@@ -214,11 +214,55 @@ func TestCloseWritesAcknowledgements(t *testing.T) {
 		r.publish(2, 1, "b")
 		r.publish(3, 1, "c")
 		m := read(t, src, 2)
-		m[0].Delivery.Done(nil)
+		m[0].Delivery.Done(bridge.Stored, nil)
 		require.NoError(t, src.Close(t.Context()))
-		m[1].Delivery.Done(nil)
+		m[1].Delivery.Done(bridge.Stored, nil)
 		r.expectPuback(1, 0)
 		r.expectDisconnect(0x8b)
 		idle.drop()
+	}
+}
+
+// TestLostAtClose: QoS 0 messages that are in the queue or wait for room when the
+// source closes are counted.
+func TestLostAtClose(t *testing.T) {
+	t.Parallel()
+	src := open(t, broker.Config{Limits: broker.Limits{PublisherMessages: 1}})
+	r := connectRaw(t, src, "c", true)
+	r.publish(0, 0, "queued")
+	r.publish(0, 0, "waits")
+	require.Eventually(t, func() bool { return src.Stats().HeldBack == 1 }, patience, time.Millisecond)
+	closeSource(t, src)
+	require.Equal(t, map[string]int64{"closed": 2}, src.Stats().LostBy)
+	require.EqualValues(t, 2, src.Stats().Lost)
+}
+
+// TestSettlingGivesTheWindowBack: each message counts in its publisher's window until
+// it is settled, whatever its QoS, whatever the outcome, and also when its connection
+// has ended by then.
+func TestSettlingGivesTheWindowBack(t *testing.T) {
+	t.Parallel()
+	for _, early := range []bool{false, true} {
+		for _, cfg := range []broker.Config{{EarlyAck: early}, {EarlyAck: early, Store: new(memoryStore)}} {
+			src := open(t, cfg)
+			for _, outcome := range []bridge.Outcome{bridge.Stored, bridge.Abandoned} {
+				for _, dropped := range []bool{false, true} {
+					r := connectRaw(t, src, "c", true)
+					for qos := range byte(3) {
+						r.publish(uint16(qos), qos, "x")
+					}
+					m := read(t, src, 3)
+					require.Equal(t, 3, src.Stats().Unsettled)
+					if dropped {
+						r.drop()
+						require.Eventually(t, func() bool { return src.Stats().Connections == 0 }, patience, time.Millisecond)
+					}
+					for i := range m {
+						m[2-i].Delivery.Done(outcome, nil)
+					}
+					require.Eventually(t, func() bool { return src.Stats().Unsettled == 0 }, patience, time.Millisecond)
+				}
+			}
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 
@@ -24,8 +23,9 @@ import (
 //	# A pattern is for every client; %c is its client id, %u its user name.
 //	pattern write devices/%c/up
 //
-// "write" allows to publish, "read" to subscribe, and no such word means both.
-// "deny" takes precedence over everything else. What nothing allows is refused.
+// "write" allows to publish, "read" to subscribe and to receive, and no such word
+// means both. "deny" takes precedence over everything else. What nothing allows is
+// refused.
 //
 // A subscription is allowed when its filter matches no topic beyond an allowed
 // one, which is decided when the client subscribes: "a/+" is allowed by "a/#"
@@ -53,10 +53,11 @@ func LoadACL(path string) (*ACL, error) {
 	return a, a.Reload()
 }
 
-// Reload reads the file again. On an error the rules stay as they were.
-// Existing subscriptions are not affected.
+// Reload reads the file again. On an error the rules stay as they were. What
+// clients are subscribed to stays so, and what they may not read any more does not
+// reach them.
 func (a *ACL) Reload() error {
-	text, err := os.ReadFile(a.path)
+	text, err := readFile(a.path)
 	if err != nil {
 		return err
 	}
@@ -98,21 +99,21 @@ func (a *ACL) Authorize(c Client, access Access, name string) bool {
 type verdict int
 
 const (
-	silent verdict = iota
+	none verdict = iota
 	granted
 	denied
 )
 
 func (r *aclRule) judge(filter string, access Access, name string) verdict {
 	switch {
-	case access == Publish && !r.write, access == Subscribe && !r.read:
-		return silent
-	case r.deny && (access == Publish && topic.Match(filter, name) || access == Subscribe && overlap(filter, name)):
+	case access == Publish && !r.write, access != Publish && !r.read:
+		return none
+	case r.deny && (access != Subscribe && topic.Match(filter, name) || access == Subscribe && overlap(filter, name)):
 		return denied
-	case !r.deny && (access == Publish && topic.Match(filter, name) || access == Subscribe && within(name, filter)):
+	case !r.deny && (access != Subscribe && topic.Match(filter, name) || access == Subscribe && within(name, filter)):
 		return granted
 	default:
-		return silent
+		return none
 	}
 }
 

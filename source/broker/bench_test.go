@@ -56,7 +56,7 @@ func BenchmarkReceive(b *testing.B) {
 						b.Fatal(err)
 					}
 					for i := range msgs[:k] {
-						msgs[i].Delivery.Done(nil)
+						msgs[i].Delivery.Done(bridge.Stored, nil)
 					}
 					got += k
 				}

@@ -168,7 +168,7 @@ func drain(t *testing.T, src bridge.Source) {
 		for {
 			n, err := src.Read(ctx, buf)
 			for _, m := range buf[:n] {
-				m.Delivery.Done(nil)
+				m.Delivery.Done(bridge.Stored, nil)
 			}
 			if err != nil {
 				return
@@ -213,7 +213,7 @@ func TestPublishedMessage(t *testing.T) {
 		User: []bridge.UserProperty{{Key: "a", Value: "1"}, {Key: "a", Value: "2"}},
 	}, m.Props)
 	require.Empty(t, done, "acknowledged before it was settled")
-	m.Delivery.Done(nil)
+	m.Delivery.Done(bridge.Stored, nil)
 	require.NoError(t, receive(t, done))
 
 	c.publish("t/2", 0, "")
@@ -221,7 +221,7 @@ func TestPublishedMessage(t *testing.T) {
 	require.Equal(t, byte(0), m.QoS)
 	require.Empty(t, m.Payload)
 	require.Nil(t, m.Props)
-	m.Delivery.Done(nil)
+	m.Delivery.Done(bridge.Stored, nil)
 }
 
 func TestReadEndsWithContextAndClose(t *testing.T) {

@@ -21,25 +21,31 @@ type Login struct {
 	Client
 	Password []byte
 	// TLS is the state of the client's TLS connection, with its
-	// certificates; nil without TLS, and on WebSocket listeners.
+	// certificates; nil without TLS.
 	TLS *tls.ConnectionState
 }
 
 // Access is what a client wants to do with a topic.
 type Access int
 
-// The kinds of access: publish to a topic, subscribe to a topic filter.
+// The kinds of access: publish to a topic, subscribe to a topic filter, receive a
+// message with a topic.
 const (
 	Publish Access = iota
 	Subscribe
+	Receive
 )
 
-// String returns "publish" or "subscribe".
+// String returns "publish", "subscribe" or "receive".
 func (a Access) String() string {
-	if a == Subscribe {
+	switch a {
+	case Publish:
+		return "publish"
+	case Subscribe:
 		return "subscribe"
+	default:
+		return "receive"
 	}
-	return "publish"
 }
 
 // tlsState returns the state of a TLS connection, nil if it is none.
@@ -57,4 +63,11 @@ func (s *Source) allowed(c *conn, access Access, topic string) bool {
 	ok := s.cfg.Authorize == nil || s.cfg.Authorize(c.client, access, topic)
 	s.emitCheckAuthz(c, access, topic, ok)
 	return ok
+}
+
+// readable asks whether a client may receive a message with a topic. It is asked
+// for each delivery, since what a subscription was granted by may not hold any
+// more; no event tells of it.
+func (s *Source) readable(c Client, topic string) bool {
+	return s.cfg.Authorize == nil || s.cfg.Authorize(c, Receive, topic)
 }

@@ -9,8 +9,9 @@ import (
 	"math"
 	"net"
 	"net/url"
-	"time"
 
+	"github.com/sluiceio/sluice/bridge"
+	"github.com/sluiceio/sluice/internal/redact"
 	"github.com/sluiceio/sluice/internal/topic"
 )
 
@@ -26,9 +27,11 @@ type Config struct {
 	// client. See Users.
 	Authenticate func(ctx context.Context, login Login) error
 
-	// Authorize decides whether a client may publish to a topic or
-	// subscribe to a filter; nil allows everything. It is called
-	// concurrently for every message and must not block. See ACL.
+	// Authorize decides whether a client may publish to a topic, subscribe
+	// to a filter or receive a message with a topic; nil allows everything.
+	// It is called concurrently for every message and must not block. That a
+	// client could subscribe does not let it receive what it may no longer
+	// read: it is asked for each delivery. See ACL.
 	Authorize func(client Client, access Access, topic string) bool
 
 	// EarlyAck acknowledges QoS 1 and 2 messages when they are queued rather
@@ -53,9 +56,10 @@ type Config struct {
 	// payloads nor passwords are logged.
 	Logger *slog.Logger
 
-	// QueueBytes bounds the payload bytes, and QueueMessages the number, of
-	// messages and events that wait for Read. When either is reached clients
-	// wait. Defaults 64 MiB and 10,000.
+	// QueueBytes bounds the memory, and QueueMessages the number, of messages
+	// and events that wait for Read. When either is reached clients wait,
+	// those that have nothing in the queue excepted: each may have one message
+	// there. Defaults 64 MiB and 10,000.
 	QueueBytes    int
 	QueueMessages int
 
@@ -80,63 +84,11 @@ type Listener struct {
 	TLS *tls.Config
 }
 
-// Limits bound what clients can use. Zero fields have the defaults given.
-type Limits struct {
-	// ConnectTimeout is how long a connection may take to send a CONNECT
-	// packet and to authenticate. Default 10 s.
-	ConnectTimeout time.Duration
-	// Clients is the highest number of connections. Beyond it connections
-	// are closed at once. Default 100,000.
-	Clients int
-	// ClientsPerHost is the highest number of connections from one IP
-	// address. Default: no limit.
-	ClientsPerHost int
-	// MessageRate is how many messages a client may publish per second on
-	// average, with bursts of one second's worth. A client that sends
-	// faster is read more slowly. Default: no limit.
-	MessageRate float64
-	// PacketBytes is the highest size of a packet. It is announced to
-	// clients with MQTT 5, and a client that sends more is disconnected.
-	// Default 1 MiB, at most 256 MiB.
-	PacketBytes int
-	// ReceiveMaximum is how many QoS 1 and 2 messages of a client may be
-	// unacknowledged. It is announced to clients with MQTT 5; others are not
-	// read from while they have as many. Default 1,024, at most 65,535.
-	ReceiveMaximum int
-	// RetainedBytes bounds the memory of retained messages. One beyond it is
-	// delivered and not retained, nor is the one before it of its topic.
-	// Default 256 MiB.
-	RetainedBytes int
-	// SessionExpiry is the longest time that the session of a client that
-	// is not connected is kept. Default 24 hours.
-	SessionExpiry time.Duration
-	// SubscriberBytes bounds the topics and payloads of the messages that
-	// wait for one subscriber, as SubscriberQueue and SubscriberInflight
-	// bound their number; a single message may be larger. Default 64 MiB.
-	SubscriberBytes int
-	// SubscriberQueue is how many QoS 0 messages may wait to be written to a
-	// connected subscriber, and SubscriberInflight how many QoS 1 and 2
-	// messages may wait to be written or for the subscriber's
-	// acknowledgement, while it is connected or not. Beyond that its
-	// messages are dropped, as "$events/message/delivery_dropped" tells.
-	// Defaults 1,000 and 8,192; at most 65,535.
-	SubscriberQueue    int
-	SubscriberInflight int
-	// TopicAliases is how many topic aliases a client with MQTT 5 may set.
-	// Default 32, at most 65,535.
-	TopicAliases int
-	// WriteTimeout is how long a write to a client may take before it is
-	// disconnected. Default 30 s.
-	WriteTimeout time.Duration
-}
-
-const maxPacketBytes = 256 << 20 // MQTT 5.0, section 2.1.4
-
 // Validate reports all that is wrong with the configuration.
 func (c Config) Validate() error {
 	var errs []error
 	bad := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
+		errs = append(errs, &bridge.FieldError{Path: field, Err: fmt.Errorf(format, args...)})
 	}
 	for i, filter := range c.Events {
 		if err := topic.ValidateFilter(filter); err != nil {
@@ -155,26 +107,8 @@ func (c Config) Validate() error {
 			bad(field, "%d is not between %d and %d", v, low, high)
 		}
 	}
-	l := c.Limits
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{{"ConnectTimeout", l.ConnectTimeout}, {"SessionExpiry", l.SessionExpiry}, {"WriteTimeout", l.WriteTimeout}} {
-		if d.value < 0 {
-			bad("Limits."+d.name, "%v is negative", d.value)
-		}
-	}
-	notBetween("Limits.Clients", l.Clients, 0, math.MaxInt32)
-	notBetween("Limits.ClientsPerHost", l.ClientsPerHost, 0, math.MaxInt32)
-	notBetween("Limits.PacketBytes", l.PacketBytes, 0, maxPacketBytes)
-	notBetween("Limits.ReceiveMaximum", l.ReceiveMaximum, 0, math.MaxUint16)
-	notBetween("Limits.RetainedBytes", l.RetainedBytes, 0, math.MaxInt)
-	notBetween("Limits.SubscriberBytes", l.SubscriberBytes, 0, math.MaxInt)
-	notBetween("Limits.SubscriberQueue", l.SubscriberQueue, 0, math.MaxUint16)
-	notBetween("Limits.SubscriberInflight", l.SubscriberInflight, 0, math.MaxUint16)
-	notBetween("Limits.TopicAliases", l.TopicAliases, 0, math.MaxUint16)
-	if !(l.MessageRate >= 0) || math.IsInf(l.MessageRate, 1) {
-		bad("Limits.MessageRate", "%v is not a rate", l.MessageRate)
+	if err := c.Limits.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	notBetween("QueueBytes", c.QueueBytes, 0, math.MaxInt)
 	notBetween("QueueMessages", c.QueueMessages, 0, math.MaxInt32)
@@ -194,19 +128,7 @@ func (c Config) withDefaults() Config {
 	}
 	setDefault(&c.QueueBytes, 64<<20)
 	setDefault(&c.QueueMessages, 10_000)
-	l := &c.Limits
-	setDefault(&l.ConnectTimeout, 10*time.Second)
-	setDefault(&l.Clients, 100_000)
-	setDefault(&l.ClientsPerHost, math.MaxInt)
-	setDefault(&l.PacketBytes, 1<<20)
-	setDefault(&l.ReceiveMaximum, 1024)
-	setDefault(&l.SessionExpiry, 24*time.Hour)
-	setDefault(&l.RetainedBytes, 256<<20)
-	setDefault(&l.SubscriberBytes, 64<<20)
-	setDefault(&l.SubscriberQueue, 1000)
-	setDefault(&l.SubscriberInflight, 8192)
-	setDefault(&l.TopicAliases, 32)
-	setDefault(&l.WriteTimeout, 30*time.Second)
+	c.Limits.setDefaults()
 	return c
 }
 
@@ -227,8 +149,9 @@ type endpoint struct {
 func (l Listener) parse() (endpoint, error) {
 	u, err := url.Parse(l.URL)
 	if err != nil {
-		return endpoint{}, err
+		return endpoint{}, errors.New("URL: not a URL") // the reason repeats a part of it
 	}
+	l.URL = redact.Parsed(u)
 	e := endpoint{scheme: u.Scheme, address: u.Host, path: u.Path}
 	switch u.Scheme {
 	case "tcp":

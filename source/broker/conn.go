@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"bufio"
+	"container/list"
 	"maps"
 	"net"
 	"slices"
@@ -8,64 +10,66 @@ import (
 	"sync/atomic"
 	"time"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/gorilla/websocket"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// conn is a client's connection and what belongs to it. The server reads and
-// writes through it; the hook finds it again as Client.Net.Conn.
+// conn is a client's connection and what belongs to it.
 type conn struct {
 	net.Conn
 	src      *Source
 	host     string // IP address without port, "" for a Unix socket
+	r        *bufio.Reader
+	packet   packets.Packet // that was read last
+	upgrade  func() error   // makes it a WebSocket connection; nil if it is to be none
+	since    time.Time
 	writeFor time.Duration
 	close    sync.Once
+	gone     chan struct{} // closed with the connection
 
-	connected atomic.Bool // it has a session
-	hurried   atomic.Bool // see hurry
-	takenOver atomic.Bool // by another connection
-	closed    atomic.Bool
+	connected atomic.Bool                  // it has a session
+	hurried   atomic.Bool                  // see hurry
+	takenOver atomic.Bool                  // by another connection
+	cause     atomic.Pointer[packets.Code] // why the broker closed it
+
+	state connState // guarded by conns.mu, like place
+	place *list.Element
 
 	established bool // guarded by the session's outbox: it may be sent messages
 
 	// Set while the client connects, before anything else uses them.
-	client   Client
-	server   *mqtt.Client // the server's idea of the client
-	session  *session
-	limiter  limiter
-	connect  *packets.Packet // without the password; nil when no event tells of it
-	at       time.Time       // when the session was established
-	will     *packets.Packet
-	willWait time.Duration
-	window   int           // the client's receive maximum
-	expiry   time.Duration // how long the session outlives the connection
+	client    Client
+	assigned  bool // the client id is the broker's choice
+	session   *session
+	turn      int // its number among the session's connections
+	publisher *publisher
+	limiter   limiter
+	greeting  *greeting     // nil when no event tells of it
+	at        time.Time     // when the session was established
+	keepalive time.Duration // longest silence; 0 for any
+	maxPacket uint32        // that the client takes; 0 for any
+	terse     bool          // the client wants no information about problems
+	will      *packets.Packet
+	willWait  time.Duration
+	window    int           // the client's receive maximum
+	expiry    time.Duration // how long the session outlives the connection
 
 	disconnect *packets.Properties // of the client's DISCONNECT packet; nil if there was none
-	present    bool                // the session was there before
-	left       bool                // the session has been told
-	emptyWill  bool                // the will has no payload
 	aliases    map[uint16]string   // topics by the alias that the client set
+	pings      int                 // that are not answered
 
 	wmu    sync.Mutex // one write at a time
+	ws     *wsStream  // what is written to instead of Conn; nil for none
 	corked bool       // writes gather in gather
 	gather []byte
 
 	acks ackWindow
 }
 
-// SetDeadline bounds reads only; the server sets it for each packet it reads.
-// Writes have a limit of their own.
-func (c *conn) SetDeadline(t time.Time) error { return c.Conn.SetReadDeadline(t) }
-
-// Write implements net.Conn for packets of the server.
-func (c *conn) Write(p []byte) (int, error) {
-	if err := c.write(p); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-func (c *conn) write(p []byte) error {
+// write writes n packets.
+func (c *conn) write(p []byte, n int) error {
+	c.src.counters.packetsOut.Add(int64(n))
+	c.src.counters.bytesOut.Add(int64(len(p)))
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	if !c.corked {
@@ -102,13 +106,25 @@ func (c *conn) writeLocked(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if err := c.SetWriteDeadline(c.writeBy()); err != nil {
-		return err
-	}
-	_, err := c.Conn.Write(p)
+	err := c.writeStream(p, c.writeBy())
 	if err != nil {
 		_ = c.Close() // part of a packet may be out
 	}
+	return err
+}
+
+// writeStream writes to the connection or to the WebSocket that it carries.
+func (c *conn) writeStream(p []byte, by time.Time) error {
+	if c.ws != nil {
+		if err := c.ws.SetWriteDeadline(by); err != nil {
+			return err
+		}
+		return c.ws.WriteMessage(websocket.BinaryMessage, p)
+	}
+	if err := c.SetWriteDeadline(by); err != nil {
+		return err
+	}
+	_, err := c.Conn.Write(p)
 	return err
 }
 
@@ -124,65 +140,137 @@ func (c *conn) writeBy() time.Time {
 // second: somebody waits for the connection's end.
 func (c *conn) hurry() {
 	c.hurried.Store(true)
-	inner := c.Conn
-	if ws, ok := inner.(*wsConn); ok {
-		inner = ws.NetConn() // its own deadline is not for concurrent use
+	_ = c.SetWriteDeadline(c.writeBy()) // a WebSocket's own deadline is not for concurrent use
+}
+
+// isGone reports whether the connection is closed.
+func (c *conn) isGone() bool {
+	select {
+	case <-c.gone:
+		return true
+	default:
+		return false
 	}
-	_ = inner.SetWriteDeadline(c.writeBy())
 }
 
 // Close closes the connection once.
 func (c *conn) Close() (err error) {
 	c.close.Do(func() {
-		c.closed.Store(true)
+		close(c.gone)
 		err = c.Conn.Close()
 		c.acks.close()
-		c.src.conns.remove(c)
 	})
 	return err
 }
 
-// conns are the connections that are open, counted by host.
+// connState is how far a connection has come.
+type connState int
+
+const (
+	silent  connState = iota // it owes its CONNECT packet
+	login                    // it has sent it
+	open                     // it has a session
+	removed                  // it is not counted any more
+)
+
+// conns are the connections that somebody sees to, counted by host. Those that are
+// not logged in are few by a limit of their own: for them the oldest silent one
+// makes room, so that nobody can keep others out by waiting.
 type conns struct {
 	mu     sync.Mutex
-	open   map[*conn]struct{}
+	all    map[*conn]struct{}
 	byHost map[string]int
+	silent list.List // of *conn, the oldest first
+	logins int
 }
 
-// add takes c in, unless that would exceed a limit.
-func (cs *conns) add(c *conn, limits Limits) bool {
+// add takes c in, unless that would exceed a limit, which it names then. victim is
+// a connection that has to go for it.
+func (cs *conns) add(c *conn, limits *Limits) (victim *conn, exceeded string) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if len(cs.open) >= limits.Clients || c.host != "" && cs.byHost[c.host] >= limits.ClientsPerHost {
+	switch {
+	case len(cs.all) >= limits.Clients:
+		return nil, "clients"
+	case c.host != "" && cs.byHost[c.host] >= limits.ClientsPerHost:
+		return nil, "clients_per_host"
+	}
+	if cs.silent.Len()+cs.logins >= limits.HalfOpen {
+		oldest := cs.silent.Front()
+		if oldest == nil {
+			return nil, "half_open"
+		}
+		victim = oldest.Value.(*conn)
+		cs.leaveState(victim)
+		victim.state = removed
+		cs.forget(victim)
+	}
+	cs.all[c] = struct{}{}
+	cs.byHost[c.host]++
+	c.place = cs.silent.PushBack(c)
+	return victim, ""
+}
+
+// loggingIn notes that a CONNECT packet has come. It returns false when the
+// connection has had to go meanwhile.
+func (cs *conns) loggingIn(c *conn) bool { return cs.moveOn(c, login) }
+
+// loggedIn notes that a client has been let in.
+func (cs *conns) loggedIn(c *conn) { cs.moveOn(c, open) }
+
+func (cs *conns) moveOn(c *conn, to connState) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c.state == removed {
 		return false
 	}
-	cs.open[c] = struct{}{}
-	cs.byHost[c.host]++
+	cs.leaveState(c)
+	c.state = to
+	if to == login {
+		cs.logins++
+	}
 	return true
 }
 
+func (cs *conns) leaveState(c *conn) {
+	switch c.state {
+	case silent:
+		cs.silent.Remove(c.place)
+	case login:
+		cs.logins--
+	}
+}
+
+// remove tells that nobody sees to c any more.
 func (cs *conns) remove(c *conn) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if _, ok := cs.open[c]; !ok {
-		return
+	if c.state != removed {
+		cs.leaveState(c)
+		c.state = removed
+		cs.forget(c)
 	}
-	delete(cs.open, c)
+}
+
+func (cs *conns) forget(c *conn) {
+	delete(cs.all, c)
 	if cs.byHost[c.host]--; cs.byHost[c.host] == 0 {
 		delete(cs.byHost, c.host)
 	}
 }
 
-func (cs *conns) len() int {
+// counts returns how many connections there are, and how many of them are not
+// logged in.
+func (cs *conns) counts() (all, halfOpen int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	return len(cs.open)
+	return len(cs.all), cs.silent.Len() + cs.logins
 }
 
 // each calls f for every connection that is open.
 func (cs *conns) each(f func(*conn)) {
 	cs.mu.Lock()
-	all := slices.Collect(maps.Keys(cs.open))
+	all := slices.Collect(maps.Keys(cs.all))
 	cs.mu.Unlock()
 	for _, c := range all {
 		f(c)

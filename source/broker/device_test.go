@@ -163,7 +163,7 @@ func (l *ledger) keep(src *broker.Source, stop <-chan struct{}) {
 	settle := func() {
 		for d, e := range late { // in random order
 			l.got[e.device][e.message]++
-			d.Done(nil)
+			d.Done(bridge.Stored, nil)
 		}
 		clear(late)
 	}

@@ -11,9 +11,10 @@
 // whatever happens to this process. Config.EarlyAck acknowledges as soon as the
 // message is queued instead.
 //
-// Messages wait in a bounded queue until they are read. When it is full, the
-// broker stops reading from clients that publish, so that they feel it as TCP
-// back-pressure; nothing is dropped.
+// Messages wait in a bounded queue until they are read, one of each publisher in
+// turn. A publisher has a window of messages, of any QoS, that are not settled.
+// While that is used up the broker stops reading from it, so that it feels it as TCP
+// back-pressure, and others do not.
 //
 // # Events
 //
@@ -28,11 +29,16 @@
 // retained messages are in memory; with Config.Store they outlive the process.
 // Source.Publish publishes without a connection.
 //
+// # Clients
+//
+// A client is its user name and its client id together: the same client id of
+// another user has a session of its own. Config.Authorize is asked for each message
+// that is published or delivered, and for each filter that is subscribed to. Limits
+// bound what clients can use, with defaults for a broker that strangers can reach;
+// Source.Stats tells how much of that is used.
+//
 // # What it is built on
 //
-// Connections and the coding of packets are those of
-// github.com/mochi-mqtt/server. What packets mean is this package's own: the way in,
-// from a PUBLISH packet to its acknowledgement, because acknowledgements must wait
-// for settlement and keep their order; sessions, subscriptions and the way out,
-// because the server loses and reorders messages there.
+// The coding of packets is that of github.com/mochi-mqtt/server. All else is this
+// package's own; docs/broker.md says why.
 package broker

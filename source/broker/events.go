@@ -75,32 +75,53 @@ func kindsMatching(filter string) (s kindSet) {
 // fields for.
 type columns = map[string]any
 
-// emit queues an event about a client, waiting for room as for a message.
+// emit queues an event about a client, waiting for room as for a message. Of a
+// connection that is not let in it waits for nothing: its host has a window that
+// all such connections share, and what is beyond it is lost.
 func (s *Source) emit(k kind, c *conn, cols columns) {
-	s.emitMessage(k, bridge.Message{
+	m := bridge.Message{
 		ClientID: c.client.ID,
 		Username: c.client.Username,
 		PeerHost: c.client.PeerHost,
 		PeerName: c.client.PeerName,
 		Received: time.Now(),
 		Columns:  cols,
-	}, true)
+	}
+	if c.session != nil {
+		s.emitMessage(c.client.identity(), k, m)
+		return
+	}
+	p := s.inbox.join(identity{user: "\x00host", id: c.host}) // no user name has a zero byte
+	defer s.inbox.leave(p)
+	cost := asEvent(&m, k)
+	m.Delivery = bridge.NewDelivery(p, uint64(cost))
+	if !s.inbox.tryPush(p, &m, cost) {
+		s.counters.lost.add("event")
+	}
 }
 
-// emitMessage queues an event. Unless it may wait, it takes the room that is set
-// aside for what must not; see queue.force.
-func (s *Source) emitMessage(k kind, m bridge.Message, wait bool) {
+// emitMessage queues an event, which counts against a client's window.
+func (s *Source) emitMessage(who identity, k kind, m bridge.Message) {
+	p := s.inbox.join(who)
+	defer s.inbox.leave(p)
+	cost := asEvent(&m, k)
+	m.Delivery = bridge.NewDelivery(p, uint64(cost))
+	_ = s.inbox.push(p, &m, cost, nil) // fails when the source closes, which counts what is left
+}
+
+// emitNow queues an event that must not wait in the room that is set aside for
+// such; see inbox.force.
+func (s *Source) emitNow(k kind, m bridge.Message) {
+	if !s.inbox.force(&m, asEvent(&m, k)) {
+		s.counters.lost.add("event")
+	}
+}
+
+// asEvent makes a message an event and returns what it costs.
+func asEvent(m *bridge.Message, k kind) int {
 	m.Event = kinds[k].topic
 	m.Columns["event"] = kinds[k].name
-	push := s.queue.push
-	if !wait {
-		push = s.queue.force
-	}
-	if push(&m) {
-		s.counters.events.Add(1)
-	} else if !wait {
-		s.counters.lost.Add(1)
-	}
+	return messageCost + eventCost + len(m.Topic) + len(m.Payload)
 }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }
@@ -108,17 +129,17 @@ func millis(t time.Time) int64 { return t.UnixMilli() }
 // protocol adds what all events of connections tell about the protocol.
 func (c *conn) protocol(cols columns) columns {
 	cols["sockname"] = c.client.Listener
-	cols["proto_name"] = string(c.connect.Connect.ProtocolName)
+	cols["proto_name"] = c.greeting.protocol
 	cols["proto_ver"] = int(c.client.ProtocolVersion)
 	return cols
 }
 
 // session adds what the CONNECT packet said about the session.
 func (c *conn) sessionColumns(cols columns) columns {
-	cols["keepalive"] = int(c.connect.Connect.Keepalive)
-	cols["clean_start"] = c.connect.Connect.Clean
-	cols["expiry_interval"] = int64(c.connect.Properties.SessionExpiryInterval)
-	cols["conn_props"] = connectProps(&c.connect.Properties)
+	cols["keepalive"] = int(c.greeting.keepalive)
+	cols["clean_start"] = c.greeting.clean
+	cols["expiry_interval"] = int64(c.greeting.props.SessionExpiryInterval)
+	cols["conn_props"] = connectProps(&c.greeting.props)
 	return c.protocol(cols)
 }
 
@@ -212,67 +233,92 @@ func (s *Source) emitSubscribed(c *conn, sub *subscription, p *packets.Propertie
 	}
 	s.emit(sessionSubscribed, c, columns{
 		"topic":        sub.filter,
-		"qos":          int(sub.options.Qos),
-		"sub_props":    subscribeProps(p, sub.options.Identifier),
+		"qos":          int(sub.options.qos),
+		"sub_props":    subscribeProps(p, int(sub.options.id)),
 		"client_attrs": map[string]any{},
 	})
 }
 
-// emitUnsubscribed tells of a subscription that has ended, by the client or with
-// its session.
+// emitUnsubscribed tells of a subscription that the client has ended.
 func (s *Source) emitUnsubscribed(c *conn, sub *subscription, p *packets.Properties) {
-	if c == nil || !s.wants.any(sessionUnsubscribed) {
+	if s.wants.any(sessionUnsubscribed) {
+		s.emit(sessionUnsubscribed, c, unsubscribedColumns(sub, p))
+	}
+}
+
+// emitEnded tells of a subscription that has ended with its session.
+func (s *Source) emitEnded(of *session, sub *subscription) {
+	if !s.wants.any(sessionUnsubscribed) {
 		return
 	}
-	s.emit(sessionUnsubscribed, c, columns{
-		"topic":        sub.filter,
-		"qos":          int(sub.options.Qos),
-		"unsub_props":  userProps(p.User),
-		"client_attrs": map[string]any{},
+	client := of.client()
+	s.emitNow(sessionUnsubscribed, bridge.Message{
+		ClientID: client.ID, Username: client.Username, PeerHost: client.PeerHost, PeerName: client.PeerName,
+		Received: time.Now(), Columns: unsubscribedColumns(sub, &packets.Properties{}),
 	})
 }
 
-// emitDelivery tells of a message on its way to a subscriber.
-func (s *Source) emitDelivery(k kind, to *session, m *outgoing, cols columns) {
+func unsubscribedColumns(sub *subscription, p *packets.Properties) columns {
+	return columns{
+		"topic":        sub.filter,
+		"qos":          int(sub.options.qos),
+		"unsub_props":  userProps(p.User),
+		"client_attrs": map[string]any{},
+	}
+}
+
+// emitDelivery tells of a message on its way to a subscriber, at the cost of a
+// client; nil for nobody, who cannot wait.
+func (s *Source) emitDelivery(by *identity, k kind, to *session, m *outgoing, cols columns) {
 	if !s.wants.any(k) {
 		return
 	}
+	client := to.client()
 	e := bridge.Message{
-		Topic:    m.TopicName,
-		Payload:  m.Payload,
-		ClientID: to.id,
-		Username: to.record.Load().Username,
+		Topic:    m.topic,
+		Payload:  m.payload,
+		ClientID: client.ID,
+		Username: client.Username,
+		PeerHost: client.PeerHost,
+		PeerName: client.PeerName,
 		QoS:      m.qos,
 		Retain:   m.retain,
 		Dup:      m.dup,
 		Received: m.received,
-		Props:    properties(&m.Packet),
+		Props:    properties(m.props),
 		Columns:  cols,
 	}
-	if c := to.owner.Load(); c != nil {
-		e.PeerHost, e.PeerName = c.client.PeerHost, c.client.PeerName
-	}
-	cols["from_clientid"] = m.Origin
+	cols["from_clientid"] = m.client
 	if m.username != "" {
 		cols["from_username"] = m.username
 	}
-	s.emitMessage(k, e, !m.injected)
+	if by == nil || m.injected { // Publish must not wait
+		s.emitNow(k, e)
+		return
+	}
+	s.emitMessage(*by, k, e)
+}
+
+// undelivered counts and tells of a message that a subscriber does not get.
+func (s *Source) undelivered(by *identity, to *session, m *outgoing, reason string) {
+	s.counters.undelivered.add(reason)
+	s.emitDelivery(by, deliveryDropped, to, m, columns{"reason": reason})
 }
 
 // disconnectReason says in EMQX's words why a connection ended.
-func disconnectReason(cause, err error) string {
+func disconnectReason(cause *packets.Code, err error) string {
 	var code packets.Code
 	var timeout net.Error
 	switch {
-	case errors.Is(cause, packets.CodeDisconnect):
+	case errors.Is(err, errDone):
 		return "normal"
-	case errors.Is(cause, packets.ErrServerShuttingDown):
+	case cause != nil && *cause == packets.ErrServerShuttingDown:
 		return "server_shutdown"
-	case errors.As(cause, &code) && code.Code != 0:
-		return snake(code.Reason)
+	case cause != nil:
+		return snake(cause.Reason)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "keepalive_timeout"
-	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, errGone), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "tcp_closed"
 	case errors.As(err, &code) && code.Code != 0:
 		return snake(code.Reason)

@@ -19,7 +19,7 @@ func readEvent(t *testing.T, src *broker.Source, event string) bridge.Message {
 	t.Helper()
 	for {
 		m := read(t, src, 1)[0]
-		m.Delivery.Done(nil)
+		m.Delivery.Done(bridge.Stored, nil)
 		if m.Event == event {
 			return m
 		}
@@ -309,7 +309,7 @@ func TestWill(t *testing.T) {
 	require.Equal(t, "a", m.ClientID)
 	require.Equal(t, byte(1), m.QoS)
 	require.Equal(t, []bridge.UserProperty{{Key: "k", Value: "v"}}, m.Props.User)
-	m.Delivery.Done(nil)
+	m.Delivery.Done(bridge.Stored, nil)
 	require.Equal(t, "gone", string(receive(t, sub.got).Payload))
 
 	// Void after a proper goodbye.

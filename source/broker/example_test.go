@@ -46,7 +46,7 @@ func Example() {
 	if n, _ := src.Read(ctx, messages); n > 0 {
 		m := messages[0]
 		fmt.Printf("%s published %q to %s\n", m.ClientID, m.Payload, m.Topic)
-		m.Delivery.Done(nil) // now the device gets its acknowledgement
+		m.Delivery.Done(bridge.Stored, nil) // now the device gets its acknowledgement
 	}
 	<-device.Done()
 	// Output: dev-1 published "hello" to t/1

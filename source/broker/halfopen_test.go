@@ -10,6 +10,7 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/source/broker"
 )
 
@@ -53,7 +54,7 @@ func TestStuckSubscriberHoldsNobodyUp(t *testing.T) {
 // with a write to it under way, comes back and gets what it missed.
 func TestHalfOpenConnectionIsTakenOver(t *testing.T) {
 	t.Parallel()
-	src := open(t, broker.Config{Events: []string{"$events/client/disconnected"}, EarlyAck: true, Limits: broker.Limits{WriteTimeout: patientWrites}})
+	src := open(t, broker.Config{Events: []string{"$events/client/disconnected"}, EarlyAck: true, Limits: broker.Limits{WriteTimeout: patientWrites, PublisherBytes: 64 << 20}})
 	pub := connectRaw(t, src, "pub", true)
 	stuck(t, src, "sub", false, pub)
 	sub := connectRaw(t, src, "sub", false)
@@ -72,7 +73,7 @@ func TestHalfOpenConnectionIsTakenOver(t *testing.T) {
 // TestCloseWithStuckSubscriber: Close ends although a write does not.
 func TestCloseWithStuckSubscriber(t *testing.T) {
 	t.Parallel()
-	src := open(t, broker.Config{EarlyAck: true, Limits: broker.Limits{WriteTimeout: patientWrites}})
+	src := open(t, broker.Config{EarlyAck: true, Limits: broker.Limits{WriteTimeout: patientWrites, PublisherBytes: 64 << 20}})
 	stuck(t, src, "sub", true, connectRaw(t, src, "pub", true))
 	closeSource(t, src)
 }
@@ -96,7 +97,7 @@ func TestReconnectingWhileTheQueueIsFull(t *testing.T) {
 	for id := range uint16(3) {
 		m := read(t, src, 1)[0]
 		require.Equal(t, fmt.Sprint(id), string(m.Payload))
-		m.Delivery.Done(nil)
+		m.Delivery.Done(bridge.Stored, nil)
 		r.expectPubrec(id + 1)
 	}
 	require.EqualValues(t, 3, src.Stats().Received)
@@ -107,7 +108,7 @@ func TestReconnectingWhileTheQueueIsFull(t *testing.T) {
 func TestRetainedFlood(t *testing.T) {
 	t.Parallel()
 	const topics = 5000
-	src := open(t, broker.Config{EarlyAck: true, QueueMessages: topics, Limits: broker.Limits{SubscriberQueue: 10, SubscriberInflight: 100}})
+	src := open(t, broker.Config{EarlyAck: true, QueueMessages: topics, Limits: broker.Limits{SubscriberQueue: 10, SubscriberInflight: 100, PublisherMessages: topics}})
 	pub := connectRaw(t, src, "pub", true)
 	go func() {
 		for i := range topics {

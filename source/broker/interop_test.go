@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/source/broker"
 )
 
@@ -55,7 +56,7 @@ func TestMosquittoClients(t *testing.T) {
 			require.Equal(t, "t/"+version, m.Topic)
 			require.Equal(t, fmt.Sprint("qos ", qos), string(m.Payload))
 			require.EqualValues(t, qos, m.QoS)
-			m.Delivery.Done(nil)
+			m.Delivery.Done(bridge.Stored, nil)
 			require.NoError(t, receive(t, done))
 		}
 		require.NoError(t, listen.Wait())

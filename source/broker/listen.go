@@ -1,16 +1,13 @@
 package broker
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
 	"time"
-
-	"github.com/mochi-mqtt/server/v2/listeners"
 )
 
 // listener accepts connections, within the limits, as conns.
@@ -38,9 +35,6 @@ func (s *Source) listen(ctx context.Context, l Listener) (*listener, error) {
 	if l.TLS != nil {
 		ln = tls.NewListener(ln, l.TLS)
 	}
-	if e.scheme == "ws" || e.scheme == "wss" {
-		ln = listenWebSocket(ln, e.path)
-	}
 	return &listener{Listener: ln, src: s, endpoint: e, served: make(chan struct{})}, nil
 }
 
@@ -65,73 +59,21 @@ func (l *listener) url() string {
 	return l.scheme + "://" + l.Addr().String() + l.path
 }
 
-// serverListener is the listener as the server wants it. Closing it does not
-// disconnect the clients, which Source.Close does: the server takes a lock twice
-// for that, and may never get it when a client leaves at the same time.
-type serverListener struct{ *listener }
-
-// ID implements listeners.Listener.
-func (l serverListener) ID() string { return l.url() }
-
-// Address implements listeners.Listener.
-func (l serverListener) Address() string { return l.Addr().String() }
-
-// Protocol implements listeners.Listener.
-func (l serverListener) Protocol() string { return l.scheme }
-
-// Init implements listeners.Listener.
-func (l serverListener) Init(*slog.Logger) error { return nil }
-
-// Close implements listeners.Listener.
-func (l serverListener) Close(listeners.CloseFn) {}
-
-// Serve implements listeners.Listener. It returns when the listener is closed.
-func (l serverListener) Serve(establish listeners.EstablishFn) {
+// accept hands connections to serve until the listener is closed.
+func (l *listener) accept() {
 	defer close(l.served)
 	for {
 		c, err := l.Accept()
 		if err != nil {
 			return
 		}
-		l.src.serving.Go(func() { l.src.serve(c.(*conn), func() error { return establish(l.ID(), c) }) })
-	}
-}
-
-// serve sees to a connection until its end. A packet that the server cannot digest
-// ends this connection, not the process.
-func (s *Source) serve(c *conn, establish func() error) {
-	defer func() {
-		if p := recover(); p != nil {
-			if n, ok := s.repeats.Admit("", "panic", 1); ok {
-				s.log.Error("broker: a packet made the server panic", "count", n, "client_id", c.client.ID, "peer", c.client.PeerName,
-					"error", p, "stack", string(debug.Stack()))
-			}
-		}
-		s.finish(c)
-	}()
-	if err := establish(); err != nil {
-		s.log.Debug("broker connection ended", "peer", c.client.PeerName, "error", err)
-	}
-}
-
-// finish cleans up behind a connection, whatever way it ended.
-func (s *Source) finish(c *conn) {
-	_ = c.Close()
-	if c.server == nil {
-		return
-	}
-	if known, ok := s.server.Clients.Get(c.client.ID); ok && known == c.server {
-		s.server.Clients.Delete(c.client.ID)
-	}
-	if c.session != nil && !c.left {
-		s.leaveSession(c)
+		l.src.serving.Go(func() { l.src.serve(c) })
 	}
 }
 
 // Accept waits for the next connection that is within the limits. An error of
-// the moment, such as too many open files, is waited out: the server would stop
-// listening for good.
-func (l *listener) Accept() (net.Conn, error) {
+// the moment, such as too many open files, is waited out.
+func (l *listener) Accept() (*conn, error) {
 	const wait = 50 * time.Millisecond
 	for {
 		nc, err := l.Listener.Accept()
@@ -150,24 +92,41 @@ func (l *listener) Accept() (net.Conn, error) {
 			}
 		}
 		c := l.src.newConn(nc)
-		if !l.src.conns.add(c, l.src.cfg.Limits) {
-			l.src.counters.rejected.Add(1)
-			l.src.log.Debug("broker refused a connection: too many", "peer", c.client.PeerName)
+		if l.scheme == "ws" || l.scheme == "wss" {
+			c.upgrade = func() error { return c.toWebSocket(l.path) }
+		}
+		victim, exceeded := l.src.conns.add(c, &l.src.cfg.Limits)
+		if exceeded != "" {
+			l.src.reject(c, exceeded)
 			_ = nc.Close()
 			continue
 		}
+		if victim != nil {
+			l.src.reject(victim, "half_open")
+			_ = victim.Close()
+		}
 		if l.src.ctx.Err() != nil { // closing: nobody would close it any more
 			_ = c.Close()
+			l.src.conns.remove(c)
 			continue
 		}
-		// The server sets no deadline before it has seen a CONNECT packet.
-		_ = c.SetDeadline(time.Now().Add(l.src.cfg.Limits.ConnectTimeout))
+		// Of reads and writes, for the handshakes.
+		_ = nc.SetDeadline(c.since.Add(l.src.cfg.Limits.ConnectTimeout))
 		return c, nil
 	}
 }
 
+// reject counts a connection that is closed because of a limit.
+func (s *Source) reject(c *conn, limit string) {
+	s.counters.rejected.add(limit)
+	if n, ok := s.repeats.Admit(limit, "limit", 1); ok {
+		s.log.Warn("broker closed connections because of a limit", "count", n, "reason", limit, "peer", c.client.PeerName)
+	}
+}
+
 func (s *Source) newConn(nc net.Conn) *conn {
-	c := &conn{Conn: nc, src: s, writeFor: s.cfg.Limits.WriteTimeout}
+	c := &conn{Conn: nc, src: s, since: time.Now(), writeFor: s.cfg.Limits.WriteTimeout, gone: make(chan struct{})}
+	c.r = bufio.NewReaderSize(c.Conn, readBuffer)
 	c.client.PeerName = nc.RemoteAddr().String()
 	c.client.Listener = nc.LocalAddr().String()
 	if host, _, err := net.SplitHostPort(c.client.PeerName); err == nil {
@@ -178,3 +137,6 @@ func (s *Source) newConn(nc net.Conn) *conn {
 	c.acks.open(c)
 	return c
 }
+
+// readBuffer is what a connection that nothing comes on takes for it.
+const readBuffer = 2048

@@ -11,6 +11,7 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/source/broker"
 	"github.com/sluiceio/sluice/source/broker/boltstore"
 )
@@ -198,6 +199,7 @@ func TestBigMessagesOfManyTopics(t *testing.T) {
 		m := read(t, src, 1)[0]
 		require.Equal(t, fmt.Sprint("t/", i), m.Topic)
 		require.Len(t, m.Payload, size(i))
+		m.Delivery.Done(bridge.Stored, nil)
 	}
 	ids := make(map[uint16]bool)
 	for i := range topics {

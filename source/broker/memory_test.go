@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/source/broker"
 )
 
@@ -40,7 +41,7 @@ func TestConnectedDevices(t *testing.T) {
 		devices, err = strconv.Atoi(s)
 		require.NoError(t, err)
 	}
-	const most = 32 << 10 // bytes of heap and stacks for each
+	const most = 24 << 10 // bytes of heap and stacks for each
 	src := open(t, broker.Config{})
 	heap, rss := memory(t)
 
@@ -71,7 +72,7 @@ func TestConnectedDevices(t *testing.T) {
 			m := read(t, src, 1)[0]
 			require.Equal(t, "dev/"+m.ClientID, m.Topic)
 			seen[m.ClientID] = true
-			m.Delivery.Done(nil)
+			m.Delivery.Done(bridge.Stored, nil)
 		}
 		require.Len(t, seen, devices)
 		expect("acknowledged")

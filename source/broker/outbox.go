@@ -10,19 +10,6 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// publication is a message on its way to subscribers, who share it.
-type publication struct {
-	packets.Packet           // Origin is the client that published it, Expiry when it expires
-	username       string    // of the client that published it
-	received       time.Time // when it arrived
-	injected       bool      // by Publish, which must not wait for the queue
-}
-
-// size is what its topic and payload take.
-func (p *publication) size() int { return len(p.TopicName) + len(p.Payload) }
-
-func (p *publication) expired(now time.Time) bool { return p.Expiry > 0 && p.Expiry <= now.Unix() }
-
 // outgoing is a publication for one subscriber.
 type outgoing struct {
 	*publication
@@ -36,15 +23,27 @@ type outgoing struct {
 	counted  bool   // it takes a place of the connection's window
 }
 
+// place is what it takes beside the publication.
+func (m *outgoing) place() int { return outgoingCost + 8*len(m.ids) }
+
+// size is what it counts in its outbox.
+func (m *outgoing) size() int { return m.place() + m.cost() }
+
 // outbox holds what a session's client is to get. Messages are sent in order of
 // their arrival; those with QoS 1 and 2 stay until they are acknowledged, and are
 // sent again on the next connection.
 //
 // While as many QoS 1 and 2 messages as the client's receive maximum are not
 // acknowledged (MQTT 5.0, section 4.9), everything behind them waits.
+//
+// The retained messages that a new subscription brings come from a scan, a few when
+// there is nothing before them to send. They are not queued, so that they are not
+// dropped for want of room.
 type outbox struct {
-	limits *Limits
-	of     *session // stores its messages
+	limits   *Limits
+	of       *session // stores its messages
+	pool     *pool
+	retained *retained
 
 	mu       sync.Mutex
 	c        *conn       // nil while the client is not connected
@@ -53,11 +52,16 @@ type outbox struct {
 	inflight map[uint16]*outgoing // sent with QoS 1 or 2 and not acknowledged
 	kept     int                  // QoS 1 and 2 messages, waiting or in flight
 	fleeting int                  // QoS 0 messages waiting
-	bytes    int                  // topics and payloads of both
+	bytes    int                  // memory of both
 	used     int                  // places of the window
 	lastID   uint16
 	last     int64 // number of the newest message
 	sending  bool  // a goroutine sends for c
+	over     bool  // the session has ended
+
+	held int64                    // messages from this number on wait for a SUBACK; 0 for none
+	due  map[string]*subscription // that the next scan is for, by filter
+	scan *scan                    // under way; nil for none
 }
 
 // Reasons for which a message is not delivered, as EMQX names them.
@@ -67,40 +71,58 @@ const (
 	noLocal   = "no_local"
 	tooLarge  = "too_large"
 
-	sessionEnded = "session_ended" // not one of EMQX's
+	// Not ones of EMQX's.
+	sessionEnded = "session_ended"
+	notAllowed   = "not_authorized"
 )
 
-// put adds a message, unless there is no room: then it returns why. Retained
-// messages that a new subscription brings always have room, as there are no more
-// of them than topics.
-func (o *outbox) put(m *outgoing, bounded bool) (dropped string) {
+// put adds a message, unless there is no room: then it returns why.
+func (o *outbox) put(m *outgoing) (dropped string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if m.qos == 0 && o.c == nil {
 		return "" // nobody expects them to wait
 	}
 	size := m.size()
-	if bounded && o.bytes > 0 && o.bytes+size > o.limits.SubscriberBytes {
+	switch {
+	case o.over:
+		return sessionEnded
+	case o.bytes > 0 && o.bytes+size > o.limits.SubscriberBytes,
+		!o.pool.fits(m, o.limits.SubscribersBytes),
+		m.qos == 0 && o.fleeting >= o.limits.SubscriberQueue,
+		m.qos > 0 && o.kept >= o.limits.SubscriberInflight:
 		return queueFull
 	}
-	if m.qos == 0 {
-		if bounded && o.fleeting >= o.limits.SubscriberQueue {
-			return queueFull
-		}
-		o.fleeting++
-	} else {
-		if bounded && o.kept >= o.limits.SubscriberInflight {
-			return queueFull
-		}
-		o.kept++
-	}
-	o.bytes += size
 	o.last++
 	m.number = o.last
+	o.enterLocked(m)
 	o.waiting = append(o.waiting, m)
-	o.of.saveOutgoing(m)
 	o.startLocked()
 	return ""
+}
+
+// enterLocked counts a message that is to wait, and stores it.
+func (o *outbox) enterLocked(m *outgoing) {
+	if m.qos == 0 {
+		o.fleeting++
+	} else {
+		o.kept++
+	}
+	o.bytes += m.size()
+	o.pool.add(m)
+	o.of.saveOutgoing(m)
+}
+
+// leaveLocked undoes enterLocked.
+func (o *outbox) leaveLocked(m *outgoing) {
+	if m.qos == 0 {
+		o.fleeting--
+	} else {
+		o.kept--
+		o.of.forgetOutgoing(m)
+	}
+	o.bytes -= m.size()
+	o.pool.remove(m)
 }
 
 // attach makes c the connection that messages are sent on. Those that an earlier
@@ -140,19 +162,19 @@ func (o *outbox) detachLocked() {
 	for _, m := range o.waiting[o.head:] {
 		switch {
 		case m.qos == 0:
-			o.bytes -= m.size()
+			o.leaveLocked(m)
 		case m.id == 0: // others are in flight, too
 			again = append(again, m)
 		}
 	}
 	slices.SortFunc(again, func(a, b *outgoing) int { return cmp.Compare(a.number, b.number) })
 	o.waiting, o.head = again, 0
-	o.c, o.used, o.fleeting = nil, 0, 0
+	o.c, o.used, o.fleeting, o.held = nil, 0, 0, 0
 }
 
 // startLocked starts a goroutine that sends, if there is something to send.
 func (o *outbox) startLocked() {
-	if o.sending || o.c == nil || !o.c.established || !o.readyLocked() {
+	if o.sending || o.c == nil || !o.c.established || !o.scanLocked() && !o.readyLocked() {
 		return
 	}
 	o.sending = true
@@ -166,16 +188,29 @@ func (o *outbox) readyLocked() bool {
 		return false
 	}
 	m := o.waiting[o.head]
+	if o.held > 0 && m.number >= o.held || o.scan != nil && m.number > o.scan.place {
+		return false // the SUBACK, or what the scan finds, comes first
+	}
 	return m.qos == 0 || m.released || o.used < o.c.window && (m.id != 0 || len(o.inflight) < math.MaxUint16)
 }
 
+// What is taken from an outbox at once, which does not count in it any more.
+const (
+	together      = 64
+	togetherBytes = 256 << 10
+)
+
 // send writes messages to c until there is none that may be sent.
 func (o *outbox) send(c *conn) {
-	const together = 64
 	batch := make([]outgoing, 0, together)
 	for {
-		batch = o.take(c, batch[:0], together)
-		if len(batch) == 0 {
+		var done []*subscription
+		var more bool
+		batch, done, more = o.take(c, batch[:0])
+		if len(done) > 0 {
+			scanned(done)
+		}
+		if !more {
 			return
 		}
 		c.cork()
@@ -188,26 +223,29 @@ func (o *outbox) send(c *conn) {
 	}
 }
 
-// take removes up to n messages that may be sent on c, and returns copies: the
-// messages themselves may change once the lock is released. With none, the sender
-// is done.
-func (o *outbox) take(c *conn, batch []outgoing, n int) []outgoing {
+// take removes messages that may be sent on c, and returns copies: the messages
+// themselves may change once the lock is released. Without more the sender is done.
+func (o *outbox) take(c *conn, batch []outgoing) (_ []outgoing, done []*subscription, more bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.c != c {
-		return batch
+		return batch, nil, false
 	}
-	for len(batch) < n && o.readyLocked() {
+	if o.scanLocked() {
+		done = o.refillLocked(time.Now())
+	}
+	bytes := 0
+	for len(batch) < together && bytes < togetherBytes && o.readyLocked() {
 		m := o.waiting[o.head]
 		o.waiting[o.head] = nil
 		o.head++
 		if m.id != 0 && o.inflight[m.id] != m {
 			continue // acknowledged by now
 		}
+		bytes += m.size()
 		switch {
 		case m.qos == 0:
-			o.fleeting--
-			o.bytes -= m.size()
+			o.leaveLocked(m)
 		case !m.released:
 			if m.id == 0 {
 				m.id = o.nextIDLocked()
@@ -231,8 +269,8 @@ func (o *outbox) take(c *conn, batch []outgoing, n int) []outgoing {
 		o.waiting = append(o.waiting[:0:0], o.waiting[o.head:]...)
 		o.head = 0
 	}
-	o.sending = len(batch) > 0
-	return batch
+	o.sending = len(batch) > 0 || o.scanLocked()
+	return batch, done, o.sending
 }
 
 func (o *outbox) nextIDLocked() uint16 {
@@ -284,9 +322,7 @@ func (o *outbox) prune(now time.Time) (old []*outgoing) {
 	for _, m := range o.waiting[o.head:] {
 		if m.qos > 0 && m.id == 0 && m.expired(now) {
 			old = append(old, m)
-			o.of.forgetOutgoing(m)
-			o.kept--
-			o.bytes -= m.size()
+			o.leaveLocked(m)
 			continue
 		}
 		left = append(left, m)
@@ -297,10 +333,8 @@ func (o *outbox) prune(now time.Time) (old []*outgoing) {
 }
 
 func (o *outbox) removeLocked(m *outgoing) {
-	o.of.forgetOutgoing(m)
+	o.leaveLocked(m)
 	delete(o.inflight, m.id)
-	o.kept--
-	o.bytes -= m.size()
 	if m.counted {
 		m.counted = false
 		o.used--
@@ -314,7 +348,10 @@ func (o *outbox) discard() []*outgoing {
 	defer o.mu.Unlock()
 	o.detachLocked()
 	all := o.waiting
-	o.waiting, o.head, o.inflight, o.kept, o.bytes = nil, 0, nil, 0, 0
+	for _, m := range all {
+		o.leaveLocked(m)
+	}
+	o.waiting, o.head, o.inflight, o.due, o.scan, o.over = nil, 0, nil, nil, nil, true
 	return all
 }
 
@@ -325,6 +362,7 @@ func (o *outbox) restore(m *outgoing) {
 	o.waiting = append(o.waiting, m)
 	o.kept++
 	o.bytes += m.size()
+	o.pool.add(m)
 	o.last = max(o.last, m.number)
 	if m.id != 0 {
 		if o.inflight == nil {

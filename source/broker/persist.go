@@ -13,17 +13,21 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/sluiceio/sluice/internal/topic"
 )
 
 // The entries of a Store. A number stands for a session, whose client may have
 // had others before.
 //
 //	session/<number>              storedSession as JSON
+//	sub/<number>/<digest>         storedSubscription as JSON, by its filter
 //	in/<number>/<packet id>       a QoS 2 message that is settled and not released
 //	out/<number>/<message>        a message for the session's client
 //	retained/<topic>              a message, see retainedKey
 const (
 	sessionKeys  = "session/"
+	subKeys      = "sub/"
 	inKeys       = "in/"
 	outKeys      = "out/"
 	retainedKeys = "retained/"
@@ -32,11 +36,10 @@ const (
 )
 
 type storedSession struct {
-	Client        string               `json:"client"`
-	Username      string               `json:"username,omitempty"`
-	Expiry        time.Duration        `json:"expiry"`
-	Offline       time.Time            `json:"offline"`
-	Subscriptions []storedSubscription `json:"subscriptions,omitempty"`
+	Client   string        `json:"client"`
+	Username string        `json:"username,omitempty"`
+	Expiry   time.Duration `json:"expiry"`
+	Offline  time.Time     `json:"offline"`
 }
 
 type storedSubscription struct {
@@ -45,6 +48,7 @@ type storedSubscription struct {
 	Identifier        int    `json:"identifier,omitempty"`
 	NoLocal           bool   `json:"no_local,omitempty"`
 	RetainAsPublished bool   `json:"retain_as_published,omitempty"`
+	Due               bool   `json:"due,omitempty"` // it has not got all retained messages
 }
 
 // retainedKey is where the retained message of a topic is stored. A topic may be
@@ -62,24 +66,44 @@ func retainedKey(topic string) string {
 func (s *session) key() string            { return fmt.Sprintf("%s%016x", sessionKeys, s.number) }
 func (s *session) inKey(id uint16) string { return fmt.Sprintf("%s%016x/%04x", inKeys, s.number, id) }
 
+// subKey has a digest in place of the filter, which may be longer than a key.
+func (s *session) subKey(filter string) string {
+	digest := sha256.Sum256([]byte(filter))
+	return fmt.Sprintf("%s%016x/%x", subKeys, s.number, digest[:16])
+}
+
 func (s *session) outKey(n int64) string { return fmt.Sprintf("%s%016x/%016x", outKeys, s.number, n) }
 func (s *session) persistent() bool      { return s.journal != nil && s.record.Load().Expiry > 0 }
 
-// save stores a session with its subscriptions, if it outlives its connection.
+// saveSession stores what a session is, if it outlives its connection. Its
+// subscriptions have entries of their own, so that one of many is a small change.
 func (s *Source) saveSession(have *session) {
 	if !have.persistent() {
 		return
 	}
 	r := have.record.Load()
-	stored := storedSession{Client: have.id, Username: r.Username, Expiry: r.Expiry, Offline: r.Offline}
-	for _, sub := range s.subs.of(have) {
-		stored.Subscriptions = append(stored.Subscriptions, storedSubscription{
-			Filter: sub.filter, QoS: sub.options.Qos, Identifier: sub.options.Identifier,
-			NoLocal: sub.options.NoLocal, RetainAsPublished: sub.options.RetainAsPublished,
-		})
+	text, _ := json.Marshal(storedSession{Client: have.who.id, Username: have.who.user, Expiry: r.Expiry, Offline: r.Offline})
+	have.journal.change(have.key(), text) // strings, numbers and times have a JSON form
+}
+
+// save stores a subscription of a session that outlives its connection.
+func (sub *subscription) save() {
+	of := sub.session
+	if !of.persistent() || sub.ended.Load() {
+		return
 	}
-	text, _ := json.Marshal(stored) // strings, numbers and times have a JSON form
-	have.journal.change(have.key(), text)
+	text, _ := json.Marshal(storedSubscription{
+		Filter: sub.filter, QoS: sub.options.qos, Identifier: int(sub.options.id),
+		NoLocal: sub.options.noLocal, RetainAsPublished: sub.options.retainAsPublished, Due: sub.due.Load(),
+	})
+	of.journal.change(of.subKey(sub.filter), text)
+}
+
+// forget deletes a subscription from the store.
+func (sub *subscription) forget() {
+	if of := sub.session; of.journal != nil {
+		of.journal.change(of.subKey(sub.filter), nil)
+	}
 }
 
 // forgetSession deletes a session and what was stored for it.
@@ -136,14 +160,14 @@ func appendOutgoing(dst []byte, m *outgoing) []byte {
 // appendPublication appends the stored form of a message: what the broker knows of
 // it, and its PUBLISH packet in MQTT 5.
 func appendPublication(dst []byte, p *publication) []byte {
-	dst = binary.AppendVarint(dst, p.Created)
-	dst = binary.AppendVarint(dst, p.Expiry)
+	dst = binary.AppendVarint(dst, p.created)
+	dst = binary.AppendVarint(dst, p.expiry)
 	dst = binary.AppendVarint(dst, p.received.UnixNano())
-	for _, s := range []string{p.Origin, p.username} {
+	for _, s := range []string{p.client, p.username} {
 		dst = binary.AppendUvarint(dst, uint64(len(s)))
 		dst = append(dst, s...)
 	}
-	pk := p.Packet
+	pk := p.packet()
 	pk.ProtocolVersion, pk.PacketID = 5, 1
 	pk.Mods = packets.Mods{AllowResponseInfo: true}
 	var frame bytes.Buffer
@@ -221,7 +245,7 @@ func parseOutgoing(value []byte) (*outgoing, error) {
 func parsePublication(value []byte) (*publication, error) {
 	r := &reader{b: value}
 	created, expiry, received := r.varint(), r.varint(), r.varint()
-	origin, username := r.string(), r.string()
+	client, username := r.string(), r.string()
 	var pk packets.Packet
 	head := r.byte()
 	length := r.uvarint(maxPacketBytes) // MQTT's lengths are these
@@ -232,9 +256,10 @@ func parsePublication(value []byte) (*publication, error) {
 	if err := pk.PublishDecode(slices.Clone(r.b)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	pk.PacketID, pk.FixedHeader.Dup, pk.FixedHeader.Remaining = 0, false, 0
-	pk.Created, pk.Expiry, pk.Origin = created, expiry, origin
-	return &publication{Packet: pk, username: username, received: time.Unix(0, received)}, nil
+	p := newPublication(&pk)
+	p.created, p.expiry, p.received = created, expiry, time.Unix(0, received)
+	p.client, p.username = client, username
+	return p, nil
 }
 
 // load restores what the store holds, before anybody can connect.
@@ -256,8 +281,8 @@ func (s *Source) load() error {
 		if strings.HasPrefix(key, retainedKeys) {
 			p, err := parsePublication(value)
 			if err == nil {
-				s.retained.put(p.TopicName, p)
-				s.publishes.Store(max(s.publishes.Load(), p.Created))
+				s.retained.put(p, false)
+				s.publishes.Store(max(s.publishes.Load(), p.created))
 			}
 			return entryError(key, err)
 		}
@@ -269,6 +294,17 @@ func (s *Source) load() error {
 			break
 		}
 		err = entryError(e.Key, s.loadState(byNumber, e))
+	}
+	s.retained.sort()
+	for _, have := range s.sessions {
+		var due []*subscription
+		for _, sub := range have.subs {
+			if sub.due.Load() {
+				sub.until = s.retained.last
+				due = append(due, sub)
+			}
+		}
+		have.out.subscribed(due)
 	}
 	return err
 }
@@ -289,20 +325,14 @@ func (s *Source) loadSession(name string, value []byte, now time.Time) (*session
 	if err != nil || len(number) != 8 {
 		return nil, errDamaged
 	}
-	have := s.newSession(stored.Client)
+	have := s.newSession(identity{stored.Username, stored.Client})
 	have.number = binary.BigEndian.Uint64(number)
 	s.lastSession = max(s.lastSession, have.number)
 	if stored.Offline.IsZero() { // it was connected when the process ended
 		stored.Offline = now
 	}
-	have.record.Store(&sessionRecord{Username: stored.Username, Expiry: stored.Expiry, Offline: stored.Offline})
-	for _, sub := range stored.Subscriptions {
-		s.subs.add(newSubscription(have, packets.Subscription{
-			Filter: sub.Filter, Qos: sub.QoS, Identifier: sub.Identifier,
-			NoLocal: sub.NoLocal, RetainAsPublished: sub.RetainAsPublished,
-		}))
-	}
-	s.sessions[have.id] = have
+	have.record.Store(&sessionRecord{Expiry: stored.Expiry, Offline: stored.Offline})
+	s.sessions[have.who] = have
 	return have, nil
 }
 
@@ -314,6 +344,9 @@ func (s *Source) loadState(sessions map[string]*session, e Change) error {
 		return errDamaged
 	}
 	have := sessions[parts[1]]
+	if have != nil && parts[0]+"/" == subKeys {
+		return s.loadSubscription(have, e.Value)
+	}
 	number, err := hex.DecodeString(parts[2])
 	switch {
 	case err != nil:
@@ -329,10 +362,26 @@ func (s *Source) loadState(sessions map[string]*session, e Change) error {
 		if err == nil {
 			m.number = int64(binary.BigEndian.Uint64(number))
 			have.out.restore(m)
-			s.publishes.Store(max(s.publishes.Load(), m.Created))
+			s.publishes.Store(max(s.publishes.Load(), m.created))
 		}
 		return err
 	default:
 		return errDamaged
 	}
+}
+
+func (s *Source) loadSubscription(of *session, value []byte) error {
+	var stored storedSubscription
+	if err := json.Unmarshal(value, &stored); err != nil {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	if err := topic.ValidateFilter(stored.Filter); err != nil {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	sub := newSubscription(of, stored.Filter, options{
+		id: int32(stored.Identifier), qos: stored.QoS, noLocal: stored.NoLocal, retainAsPublished: stored.RetainAsPublished,
+	})
+	sub.due.Store(stored.Due)
+	s.subs.add(sub)
+	return nil
 }

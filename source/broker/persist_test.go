@@ -12,6 +12,7 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/source/broker"
 )
 
@@ -97,7 +98,7 @@ func TestLongTopics(t *testing.T) {
 	src := open(t, broker.Config{Store: store})
 	drain(t, src)
 	pub := connectRaw(t, src, "pub", true)
-	long := strings.Repeat("long/", 13_000)
+	long := "long/" + strings.Repeat("topic", 13_000) + "/"
 	for i, topic := range []string{long + "a", long + "b", long + "c", long + "b"} {
 		payload := []byte(topic[len(long):])
 		if i == 3 {
@@ -143,7 +144,7 @@ func TestSessionsOutliveTheProcess(t *testing.T) {
 	}
 	for n, qos := range []byte{1, 1, 2, 2, 2} {
 		pub.send(&packets.Publish{Topic: "t", PacketID: uint16(n + 1), QoS: qos, Retain: n == 4, Payload: fmt.Append(nil, n), Properties: props})
-		read(t, src, 1)[0].Delivery.Done(nil)
+		read(t, src, 1)[0].Delivery.Done(bridge.Stored, nil)
 		pub.next() // no PUBREL, so that the broker keeps the identifier
 	}
 	got := make([]*packets.Publish, 5)
@@ -213,7 +214,7 @@ func TestNothingIsLeftInTheStore(t *testing.T) {
 		pub.expectPuback(1, 0)
 		r.expect(packets.PUBLISH)
 	}
-	require.Len(t, store.crash().entries, 4, "two sessions, two messages")
+	require.Len(t, store.crash().entries, 5, "two sessions, a subscription, two messages")
 	connectRaw(t, src, "pub", true)
 	connectRaw(t, src, "c", true)
 	closeSource(t, src)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -15,90 +16,120 @@ import (
 // to subscribers and sees to its acknowledgement. An error closes the
 // connection. It runs on the goroutine that reads from the client, so that
 // waiting is back-pressure.
-func (s *Source) receive(c *conn, pk packets.Packet) error {
+func (s *Source) receive(c *conn, pk *packets.Packet) error {
 	if code := pk.PublishValidate(uint16(s.cfg.Limits.TopicAliases)); code != packets.CodeSuccess {
 		return s.expel(c, code)
 	}
-	if code := c.resolveAlias(&pk); code != packets.CodeSuccess {
+	if code := c.resolveAlias(pk); code != packets.CodeSuccess {
 		return s.expel(c, code)
 	}
-	if topic.ValidateName(pk.TopicName) != nil {
+	if topic.ValidateName(pk.TopicName) != nil || s.tooDeep(pk.TopicName) {
 		return s.expel(c, packets.ErrTopicNameInvalid)
 	}
 	if strings.ContainsAny(pk.Properties.ResponseTopic, "+#") { // MQTT 5.0, section 3.3.2.3.5
 		return s.expel(c, packets.ErrProtocolViolation)
 	}
 	if !c.limiter.wait(s.ctx) {
-		return packets.ErrRejectPacket
+		return s.goodbye(c, errClosing)
 	}
 	allowed := !reserved(pk.TopicName) && s.allowed(c, Publish, pk.TopicName)
 	if !allowed {
 		s.counters.refused.Add(1)
-		s.log.Debug("broker refused a message", "client_id", c.client.ID, "topic", pk.TopicName)
+		s.log.Debug("broker refused a message", "client_id", short(c.client.ID), "topic", short(pk.TopicName))
 	}
-	if pk.FixedHeader.Qos == 0 {
-		if allowed && !s.enqueue(c, &pk, bridge.Delivery{}) {
-			return s.goodbye(c)
-		}
+	if pk.FixedHeader.Qos > 0 {
+		return s.receiveAcked(c, pk, allowed)
+	}
+	if !allowed {
 		return nil
 	}
-	return s.receiveAcked(c, pk, allowed)
+	cost := messageCost + weight(pk)
+	err := s.enqueue(c, c.publisher, pk, bridge.NewDelivery(c.publisher, uint64(cost)), cost)
+	switch {
+	case errors.Is(err, errGone):
+		s.counters.lost.add("disconnected")
+	case errors.Is(err, errClosing):
+		s.counters.lost.add("closed")
+	}
+	return s.goodbye(c, err)
 }
 
 // receiveAcked handles a PUBLISH packet with QoS 1 or 2.
-func (s *Source) receiveAcked(c *conn, pk packets.Packet, allowed bool) error {
+func (s *Source) receiveAcked(c *conn, pk *packets.Packet, allowed bool) error {
 	v5 := c.client.ProtocolVersion >= 5
 	if !allowed && !v5 {
 		return s.expel(c, packets.ErrNotAuthorized) // there is no way to say no
 	}
 	limit := s.cfg.Limits.ReceiveMaximum
 	if v5 && pk.FixedHeader.Qos == 2 && c.session.unreleased(pk.PacketID) >= limit {
-		return s.exceeded(c, &pk)
+		return s.exceeded(c, pk)
 	}
-	seq, ok := c.acks.add(pk.PacketID, pk.FixedHeader.Qos, limit, !v5)
+	if !v5 && pk.FixedHeader.Qos == 2 && c.session.unreleased(pk.PacketID) >= s.cfg.Limits.Unreleased {
+		return s.exceeded(c, pk)
+	}
+	cost := 0
+	if allowed {
+		cost = messageCost + weight(pk)
+	}
+	ackCost := cost
+	if pk.FixedHeader.Qos == 2 || s.cfg.EarlyAck {
+		ackCost = 0 // somebody else gives it back
+	}
+	seq, ok := c.acks.add(pk.PacketID, pk.FixedHeader.Qos, ackCost, limit, !v5)
 	if !ok {
-		return s.exceeded(c, &pk)
+		return s.exceeded(c, pk)
 	}
 	if !allowed {
 		c.acks.settle(seq, packets.ErrNotAuthorized.Code)
 		return nil
 	}
-	if !s.enter(c, &pk, seq) {
-		return s.goodbye(c)
-	}
-	return nil
+	return s.goodbye(c, s.enter(c, pk, seq, cost))
 }
 
 // enter queues a message with QoS 1 or 2, unless it is one of QoS 2 that has been
-// queued before. It returns false when the source is closing.
-func (s *Source) enter(c *conn, pk *packets.Packet, seq uint64) bool {
+// queued before.
+func (s *Source) enter(c *conn, pk *packets.Packet, seq uint64, cost int) error {
 	c.session.turn.Lock()
 	defer c.session.turn.Unlock()
 	if c.session.owner.Load() != c {
-		return true // the client is back on another connection and sends it again
+		return errGone // the client is back on another connection and sends it again
 	}
 	var acker bridge.Acker = &c.acks
 	if pk.FixedHeader.Qos == 2 {
 		r, first := c.session.receive(pk.PacketID, &c.acks, seq)
 		if !first {
-			return true
+			return nil
+		}
+		if !s.cfg.EarlyAck {
+			r.publisher, r.cost = c.publisher, cost
 		}
 		acker = r
 	}
 	d := bridge.NewDelivery(acker, seq)
 	if !s.cfg.EarlyAck {
-		return s.enqueue(c, pk, d)
+		err := s.enqueue(c, c.publisher, pk, d, cost)
+		if err != nil && pk.FixedHeader.Qos == 2 {
+			c.session.release(pk.PacketID) // when it comes again it is new
+		}
+		return err
 	}
-	if !s.enqueue(c, pk, bridge.Delivery{}) {
-		return false
+	if err := s.enqueue(c, c.publisher, pk, bridge.NewDelivery(c.publisher, uint64(cost)), cost); err != nil {
+		if pk.FixedHeader.Qos == 2 {
+			c.session.release(pk.PacketID)
+		}
+		return err
 	}
-	d.Done(nil)
-	return true
+	d.Done(bridge.Stored, nil)
+	return nil
 }
 
-// goodbye disconnects a client because the source is closing, after the
-// acknowledgements of earlier messages are written.
-func (s *Source) goodbye(c *conn) error {
+// goodbye ends a connection after an error of the inbox. When the source is
+// closing, the client is told so after the acknowledgements of its earlier
+// messages are written.
+func (s *Source) goodbye(c *conn, err error) error {
+	if !errors.Is(err, errClosing) {
+		return err
+	}
 	<-s.flushed
 	return s.expel(c, packets.ErrServerShuttingDown)
 }
@@ -122,13 +153,13 @@ func (c *conn) resolveAlias(pk *packets.Packet) packets.Code {
 	if c.aliases == nil {
 		c.aliases = make(map[uint16]string)
 	}
-	c.aliases[alias] = pk.TopicName
+	c.aliases[alias] = strings.Clone(pk.TopicName)
 	return packets.CodeSuccess
 }
 
-// enqueue queues a message, after waiting for room, and passes it on to
-// subscribers. It returns false when the source is closing.
-func (s *Source) enqueue(c *conn, pk *packets.Packet, d bridge.Delivery) bool {
+// enqueue queues a message of p, after waiting for room while c is open, and passes
+// it on to subscribers.
+func (s *Source) enqueue(c *conn, p *publisher, pk *packets.Packet, d bridge.Delivery, cost int) error {
 	m := message(c, pk)
 	if s.journal == nil || pk.FixedHeader.Qos == 0 {
 		m.Delivery = d
@@ -136,10 +167,15 @@ func (s *Source) enqueue(c *conn, pk *packets.Packet, d bridge.Delivery) bool {
 		// What subscribers will get must be stored, too.
 		m.Delivery = d.Split(2)
 	}
-	if !s.queue.push(&m) {
-		return false
+	if err := s.inbox.push(p, &m, cost, c.gone); err != nil {
+		return err
 	}
-	s.counters.received.Add(1)
+	s.passOn(c, pk, &m)
+	return nil
+}
+
+// passOn gives a message that was queued to its subscribers.
+func (s *Source) passOn(c *conn, pk *packets.Packet, m *bridge.Message) {
 	subscribers := s.fanOut(pk, func() *publication { return s.publication(c, pk, m.Received) })
 	if s.journal != nil && pk.FixedHeader.Qos > 0 {
 		s.journal.whenStored(m.Delivery)
@@ -147,18 +183,16 @@ func (s *Source) enqueue(c *conn, pk *packets.Packet, d bridge.Delivery) bool {
 	if subscribers == 0 && s.wants.any(messageDropped) {
 		m.Delivery = bridge.Delivery{}
 		m.Columns = columns{"reason": "no_subscribers"}
-		s.emitMessage(messageDropped, m, true)
+		s.emitMessage(c.client.identity(), messageDropped, *m)
 	}
-	return true
 }
 
 // publication makes of a PUBLISH packet what subscribers get.
 func (s *Source) publication(c *conn, pk *packets.Packet, received time.Time) *publication {
-	p := &publication{Packet: *pk, username: c.client.Username, received: received}
-	p.Origin, p.Created = c.client.ID, s.publishes.Add(1)
-	p.PacketID, p.FixedHeader.Dup = 0, false
+	p := newPublication(pk)
+	p.client, p.username, p.received, p.created = c.client.ID, c.client.Username, received, s.publishes.Add(1)
 	if after := pk.Properties.MessageExpiryInterval; after > 0 {
-		p.Expiry = time.Now().Unix() + int64(after)
+		p.expiry = time.Now().Unix() + int64(after)
 	}
 	return p
 }
@@ -169,16 +203,9 @@ func (s *Source) exceeded(c *conn, pk *packets.Packet) error {
 	if s.wants.any(messageDropped) {
 		m := message(c, pk)
 		m.Columns = columns{"reason": "receive_maximum_exceeded"}
-		s.emitMessage(messageDropped, m, true)
+		s.emitMessage(c.client.identity(), messageDropped, m)
 	}
 	return s.expel(c, packets.ErrReceiveMaximum)
-}
-
-// expel disconnects a client with a reason.
-func (s *Source) expel(c *conn, code packets.Code) error {
-	s.log.Debug("broker disconnects a client", "client_id", c.client.ID, "peer", c.client.PeerName, "reason", code.Reason)
-	_ = s.server.DisconnectClient(c.server, code)
-	return packets.ErrRejectPacket
 }
 
 // reserved reports whether a topic is not for clients to publish to.
@@ -194,7 +221,7 @@ func (s *Source) release(c *conn, id uint16) error {
 	} else {
 		reason = packets.ErrPacketIdentifierNotFound
 	}
-	return closing(c.write(appendAck(nil, packets.Pubcomp, id, reason.Code, c.client.ProtocolVersion)))
+	return c.write(appendAck(nil, packets.Pubcomp, id, reason.Code, c.client.ProtocolVersion), 1)
 }
 
 // message makes the message that rules see.
@@ -210,28 +237,34 @@ func message(c *conn, pk *packets.Packet) bridge.Message {
 		Retain:   pk.FixedHeader.Retain,
 		Dup:      pk.FixedHeader.Dup,
 		Received: time.Now(),
-		Props:    properties(pk),
+		Props:    properties(&pk.Properties),
 	}
 }
 
 // properties converts the properties of a PUBLISH packet; nil if it has none.
-func properties(pk *packets.Packet) *bridge.Properties {
-	p := &pk.Properties
-	if pk.ProtocolVersion < 5 || !p.PayloadFormatFlag && p.MessageExpiryInterval == 0 && p.ContentType == "" &&
-		p.ResponseTopic == "" && p.CorrelationData == nil && len(p.User) == 0 {
+func properties(p *packets.Properties) *bridge.Properties {
+	if p == nil || plain(p) {
 		return nil
 	}
 	out := &bridge.Properties{ContentType: p.ContentType, ResponseTopic: p.ResponseTopic, CorrelationData: p.CorrelationData}
 	if p.PayloadFormatFlag {
-		out.PayloadFormat = &p.PayloadFormat
+		format := p.PayloadFormat // nothing points into a packet, which is read into again
+		out.PayloadFormat = &format
 	}
 	if p.MessageExpiryInterval > 0 {
-		out.MessageExpiry = &p.MessageExpiryInterval
+		expiry := p.MessageExpiryInterval
+		out.MessageExpiry = &expiry
 	}
 	for _, u := range p.User {
 		out.User = append(out.User, bridge.UserProperty{Key: u.Key, Value: u.Val})
 	}
 	return out
+}
+
+// plain reports whether a PUBLISH packet has no properties for its receivers.
+func plain(p *packets.Properties) bool {
+	return !p.PayloadFormatFlag && p.MessageExpiryInterval == 0 && p.ContentType == "" &&
+		p.ResponseTopic == "" && p.CorrelationData == nil && len(p.User) == 0
 }
 
 // limiter is a token bucket for one goroutine.

@@ -48,10 +48,9 @@ func (s *Source) Publish(ctx context.Context, m *bridge.Message) error {
 	pk := packet(m)
 	if s.cfg.ReadPublished {
 		in := message(c, &pk)
-		if !s.queue.force(&in) {
+		if !s.inbox.force(&in, messageCost+weight(&pk)) {
 			return bridge.Throttled(errors.New("broker: no room in the queue for a message of its own"), 0)
 		}
-		s.counters.received.Add(1)
 	}
 	subscribers := s.fanOut(&pk, func() *publication {
 		p := s.publication(c, &pk, time.Now())
@@ -61,7 +60,7 @@ func (s *Source) Publish(ctx context.Context, m *bridge.Message) error {
 	if subscribers == 0 && s.wants.any(messageDropped) {
 		e := message(c, &pk)
 		e.Columns = columns{"reason": "no_subscribers"}
-		s.emitMessage(messageDropped, e, false)
+		s.emitNow(messageDropped, e)
 	}
 	if m.QoS > 0 {
 		return s.journal.wait(ctx)

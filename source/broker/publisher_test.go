@@ -104,8 +104,8 @@ func TestRulesOfPublishedMessages(t *testing.T) {
 	again, err := republish.New(republish.Config{Publisher: into(src)})
 	require.NoError(t, err)
 	store := new(bridgetest.Sink)
-	action := func(sink, dest string) func(*bridge.Batch, *bridge.Message) error {
-		return func(out *bridge.Batch, m *bridge.Message) error {
+	action := func(sink, dest string) func(*bridge.Out, *bridge.Message) error {
+		return func(out *bridge.Out, m *bridge.Message) error {
 			out.Add(bridge.Record{Sink: sink, Rule: sink, Dest: dest, Data: m.Payload})
 			return nil
 		}

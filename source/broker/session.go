@@ -17,13 +17,16 @@ import (
 // after a reconnect is not handed out twice; its subscriptions; and what it is to
 // get.
 type session struct {
-	id      string
+	who     identity
 	number  uint64                   // names it in the store
 	journal *journal                 // nil without a store
 	subs    map[string]*subscription // by filter; guarded by subscriptions.mu
+	filters int                      // their weight; the same
 	out     outbox
 	ended   atomic.Bool
-	owner   atomic.Pointer[conn] // the connection that has it, or had it last
+	owner   atomic.Pointer[conn]   // the connection that has it; nil for none
+	last    atomic.Pointer[Client] // of the last connection of this process; nil for none
+	served  int                    // connections that have had it; guarded by Source.mu
 	record  atomic.Pointer[sessionRecord]
 
 	// turn is held while a message is entered and queued. When the client
@@ -37,55 +40,79 @@ type session struct {
 
 // sessionRecord is what is kept of a session's last connection.
 type sessionRecord struct {
-	Username string
-	Expiry   time.Duration // after the end of the connection
-	Offline  time.Time     // since when it has no connection; zero while it has one
+	Expiry  time.Duration // after the end of the connection
+	Offline time.Time     // since when it has no connection; zero while it has one
 }
 
 func (s *session) connected() bool { return s.record.Load().Offline.IsZero() }
 
-func (s *Source) newSession(id string) *session {
-	have := &session{id: id, journal: s.journal}
-	have.out.limits, have.out.of = &s.cfg.Limits, have
+// client is who the session's messages are for: its last connection's client, or
+// what is stored of it.
+func (s *session) client() Client {
+	if c := s.last.Load(); c != nil {
+		return *c
+	}
+	return Client{ID: s.who.id, Username: s.who.user}
+}
+
+func (s *Source) newSession(who identity) *session {
+	have := &session{who: who, journal: s.journal}
+	have.out.limits, have.out.of, have.out.pool = &s.cfg.Limits, have, &s.pool
+	have.out.retained = &s.retained
 	return have
 }
 
 // openSession gives c the client's session, a new one if it has none or wants a
 // clean start, and takes it away from another connection. It reports whether the
-// session was there.
-func (s *Source) openSession(c *conn, clean bool) (present bool) {
+// session was there, and false for ok when there is no room for one.
+//
+// A session belongs to user and client id together. The same client id of another
+// user has a session of its own.
+func (s *Source) openSession(c *conn, clean bool) (present, ok bool) {
+	who := c.client.identity()
 	s.mu.Lock()
-	due := s.wills.take(c.client.ID, clean)
-	old := s.sessions[c.client.ID]
+	old := s.sessions[who]
+	if old == nil && len(s.sessions) >= s.cfg.Limits.Sessions {
+		s.mu.Unlock()
+		return false, false
+	}
+	due := s.wills.take(who, clean)
 	have := old
 	if old == nil || clean || !old.outlives(time.Now()) {
-		have = s.newSession(c.client.ID)
+		have = s.newSession(who)
 		s.lastSession++
 		have.number = s.lastSession
-		s.sessions[c.client.ID] = have
+		s.sessions[who] = have
 	}
 	var before *conn
 	if old != nil {
 		before = old.owner.Load()
 	}
-	have.record.Store(&sessionRecord{Username: c.client.Username, Expiry: c.expiry})
+	have.record.Store(&sessionRecord{Expiry: c.expiry})
+	client := c.client
 	have.owner.Store(c)
+	have.last.Store(&client)
+	have.served++
+	c.turn = have.served
 	have.out.attach(c)
 	c.session = have
+	c.publisher = s.inbox.join(who)
+	c.at = time.Now()
+	c.connected.Store(true)
 	s.mu.Unlock()
-	if before != nil && !before.closed.Load() {
+	if before != nil && !before.isGone() {
 		before.takenOver.Store(true)
 		before.hurry()
-		_ = s.server.DisconnectClient(before.server, packets.ErrSessionTakenOver)
+		_ = s.expel(before, packets.ErrSessionTakenOver)
 	}
 	if old != nil && old != have {
-		s.dropSession(old)
+		s.dropSession(old, "clean_start")
 	}
 	if due != nil {
 		s.sendWill(due)
 	}
 	s.saveSession(have)
-	return old == have
+	return old == have, true
 }
 
 // over reports whether a session has expired.
@@ -102,21 +129,21 @@ func (s *session) outlives(now time.Time) bool { return s.record.Load().Expiry >
 // session if it does not outlive it.
 func (s *Source) leaveSession(c *conn) {
 	have := c.session
-	c.left = true
 	have.out.detach(c)
 	s.mu.Lock()
-	if s.sessions[have.id] != have || have.owner.Load() != c {
+	if s.sessions[have.who] != have || have.owner.Load() != c {
 		s.mu.Unlock()
 		return
 	}
-	have.record.Store(&sessionRecord{Username: c.client.Username, Expiry: c.expiry, Offline: time.Now()})
+	have.record.Store(&sessionRecord{Expiry: c.expiry, Offline: time.Now()})
+	have.owner.Store(nil) // which takes more memory than the session
 	ends := c.expiry <= 0
 	if ends {
-		delete(s.sessions, have.id)
+		delete(s.sessions, have.who)
 	}
 	s.mu.Unlock()
 	if ends {
-		s.dropSession(have)
+		s.dropSession(have, "disconnected")
 		return
 	}
 	s.saveSession(have)
@@ -134,23 +161,25 @@ func (s *Source) expireSessions(now time.Time) {
 	}
 	s.mu.Unlock()
 	for _, have := range over {
-		s.dropSession(have)
+		s.dropSession(have, "expired")
 	}
 }
 
-// dropSession ends what is left of a session that is not in the list any more.
-func (s *Source) dropSession(have *session) {
+// dropSession ends what is left of a session that is not in the list any more. An
+// expired one is not the client's wish: its messages and subscriptions are lost.
+func (s *Source) dropSession(have *session, reason string) {
+	s.counters.ended.add(reason)
 	have.ended.Store(true)
 	for _, sub := range s.subs.of(have) {
 		s.subs.remove(have, sub.filter)
-		s.emitUnsubscribed(have.owner.Load(), sub, &packets.Properties{})
+		sub.forget()
+		s.emitEnded(have, sub)
 	}
 	all := have.out.discard()
 	s.forgetSession(have, all)
 	for _, m := range all {
 		if !m.released {
-			s.counters.undelivered.Add(1)
-			s.emitDelivery(deliveryDropped, have, m, columns{"reason": sessionEnded})
+			s.undelivered(nil, have, m, sessionEnded)
 		}
 	}
 }
@@ -159,9 +188,14 @@ func (s *Source) dropSession(have *session) {
 func (s *Source) housekeep() {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
+	lastSys := time.Now()
 	for {
 		select {
 		case now := <-ticker.C:
+			if now.Sub(lastSys) >= sysInterval {
+				lastSys = now
+				s.publishSys(now)
+			}
 			s.expireSessions(now)
 			s.expireRetained(now)
 			s.expireOutgoing(now)
@@ -178,19 +212,20 @@ func (s *Source) expireOutgoing(now time.Time) {
 	s.mu.Unlock()
 	for _, have := range all {
 		for _, m := range have.out.prune(now) {
-			s.counters.undelivered.Add(1)
-			s.emitDelivery(deliveryDropped, have, m, columns{"reason": expired})
+			s.undelivered(nil, have, m, expired)
 		}
 	}
 }
 
 // received is a QoS 2 message between PUBLISH and PUBREL.
 type received struct {
-	session *session
-	id      uint16
-	settled bool
-	acker   bridge.Acker // of the connection that it arrived on last
-	seq     uint64
+	session   *session
+	id        uint16
+	settled   bool
+	acker     bridge.Acker // of the connection that it arrived on last
+	seq       uint64
+	publisher *publisher // that gets cost back when it is settled
+	cost      int
 }
 
 // receive enters a QoS 2 message that arrived as seq on acker's connection.
@@ -212,16 +247,19 @@ func (s *session) receive(id uint16, acker bridge.Acker, seq uint64) (r *receive
 	settled := r.settled
 	s.mu.Unlock()
 	if settled {
-		acker.Done(seq, nil)
+		acker.Done(seq, bridge.Stored, nil)
 	}
 	return r, false
 }
 
 // Done implements bridge.Acker.
-func (r *received) Done(_ uint64, err error) {
+func (r *received) Done(_ uint64, o bridge.Outcome, err error) {
+	if r.cost > 0 {
+		r.publisher.settle(r.cost)
+	}
 	r.session.mu.Lock()
-	r.settled = err == nil
-	if err != nil && r.session.qos2[r.id] == r {
+	r.settled = o.Settled()
+	if !r.settled && r.session.qos2[r.id] == r {
 		delete(r.session.qos2, r.id) // when it comes again it is new
 	}
 	acker, seq := r.acker, r.seq
@@ -229,7 +267,7 @@ func (r *received) Done(_ uint64, err error) {
 		r.session.saveReceived(r.id)
 	}
 	r.session.mu.Unlock()
-	acker.Done(seq, err)
+	acker.Done(seq, o, err)
 }
 
 // restoreReceived enters a QoS 2 message that an earlier process has settled.

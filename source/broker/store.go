@@ -97,7 +97,7 @@ func (j *journal) whenStored(d bridge.Delivery) {
 	}
 	j.mu.Unlock()
 	if c == nil {
-		d.Done(nil) // without the lock: it may make a change
+		d.Done(bridge.Stored, nil) // without the lock: it may make a change
 	}
 }
 
@@ -120,7 +120,7 @@ func (j *journal) wait(ctx context.Context) error {
 type signal chan struct{}
 
 // Done implements bridge.Acker.
-func (s signal) Done(uint64, error) { close(s) }
+func (s signal) Done(uint64, bridge.Outcome, error) { close(s) }
 
 // run writes until the journal is closed and everything is written. What cannot be
 // written is tried again: meanwhile publishers wait for their acknowledgements.
@@ -172,7 +172,7 @@ func (j *journal) finish() {
 	j.writing = nil
 	j.mu.Unlock()
 	for _, d := range written.waiting {
-		d.Done(nil)
+		d.Done(bridge.Stored, nil)
 	}
 }
 

@@ -13,11 +13,8 @@ import (
 func FuzzStoredMessage(f *testing.F) {
 	f.Add(appendOutgoing(nil, &outgoing{
 		qos: 2, retain: true, id: 7, ids: []int{1, 300}, publication: &publication{
-			username: "u", received: time.Unix(1, 2),
-			Packet: packets.Packet{
-				FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 2}, TopicName: "t", Payload: []byte("x"),
-				Origin: "c", Created: 5, Expiry: 6, Properties: packets.Properties{ResponseTopic: "re"},
-			},
+			username: "u", received: time.Unix(1, 2), qos: 2, topic: "t", payload: []byte("x"),
+			client: "c", created: 5, expiry: 6, props: &packets.Properties{ResponseTopic: "re"},
 		},
 	}))
 	f.Fuzz(func(t *testing.T, value []byte) {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"cmp"
 	"hash/maphash"
 	"slices"
@@ -8,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/sluiceio/sluice/internal/topic"
@@ -19,12 +19,24 @@ type subscription struct {
 	session *session
 	filter  string // as the client wrote it
 	group   string // of a shared subscription
-	options packets.Subscription
+	options options
+	until   int64       // number of the newest retained message that it gets as such
+	due     atomic.Bool // it has not got all of them
+	ended   atomic.Bool
 }
 
-func newSubscription(of *session, options packets.Subscription) *subscription {
-	group, _, _ := topic.Share(options.Filter)
-	return &subscription{session: of, filter: options.Filter, group: group, options: options}
+// options are what a client asks for with a filter.
+type options struct {
+	id                int32 // subscription identifier; 0 for none
+	qos               byte
+	noLocal           bool
+	retainAsPublished bool
+}
+
+func newSubscription(of *session, filter string, o options) *subscription {
+	filter = strings.Clone(filter) // it does not point into the packet
+	group, _, _ := topic.Share(filter)
+	return &subscription{session: of, filter: filter, group: group, options: o}
 }
 
 // subscriptions are those of all sessions. They are looked up without a lock.
@@ -32,32 +44,61 @@ type subscriptions struct {
 	index atomic.Pointer[topic.Index[*subscription]]
 	seed  maphash.Seed // chooses the members of groups
 
+	limits *Limits
+
 	mu sync.Mutex // for changes
 }
 
-func newSubscriptions() *subscriptions {
-	s := &subscriptions{seed: maphash.MakeSeed()}
+func newSubscriptions(limits *Limits) *subscriptions {
+	s := &subscriptions{seed: maphash.MakeSeed(), limits: limits}
 	s.index.Store(topic.NewIndex[*subscription](nil))
 	return s
 }
 
+func (s *subscriptions) len() int { return s.index.Load().Len() }
+
 // add enters a subscription in place of the session's earlier one to the same
-// filter, and reports whether there was one.
-func (s *subscriptions) add(sub *subscription) (existed bool) {
+// filter, and reports whether there was one, and whether there is room.
+func (s *subscriptions) add(sub *subscription) (existed, ok bool) {
 	_, filter, _ := topic.Share(sub.filter)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	index := s.index.Load()
 	old, existed := sub.session.subs[sub.filter]
-	if existed {
+	switch {
+	case existed:
+		old.ended.Store(true)
 		index = index.Without(filter, old)
+	case s.full(sub.session, sub.filter, index):
+		return false, false
 	}
 	if sub.session.subs == nil {
 		sub.session.subs = make(map[string]*subscription)
 	}
 	sub.session.subs[sub.filter] = sub
+	if !existed {
+		sub.session.filters += filterWeight(sub.filter)
+	}
 	s.index.Store(index.With(filter, sub))
-	return existed
+	return existed, true
+}
+
+// full reports whether there is no room for a session's subscription to a filter.
+// s.mu must be held.
+func (s *subscriptions) full(of *session, filter string, index *topic.Index[*subscription]) bool {
+	return of.filters > 0 && of.filters+filterWeight(filter) > s.limits.Subscriptions || index.Len() >= s.limits.SubscriptionsTotal
+}
+
+// filterWeight is how many subscriptions a filter counts for: one for each four levels.
+// A message is compared with each level of the filters that begin like its topic,
+// so many long ones would let a client make its own messages expensive.
+func filterWeight(filter string) int { return (strings.Count(filter, "/") + 4) / 4 }
+
+// accepts reports whether there is room for a session's subscription to a filter.
+func (s *subscriptions) accepts(of *session, filter string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return of.subs[filter] != nil || !s.full(of, filter, s.index.Load())
 }
 
 // remove ends a session's subscription; nil if it has none.
@@ -69,6 +110,8 @@ func (s *subscriptions) remove(from *session, filter string) *subscription {
 		_, plain, _ := topic.Share(filter)
 		s.index.Store(s.index.Load().Without(plain, old))
 		delete(from.subs, filter)
+		from.filters -= filterWeight(filter)
+		old.ended.Store(true)
 	}
 	return old
 }
@@ -98,7 +141,11 @@ func (s *subscriptions) matching(dst []*subscription, topic string) []*subscript
 		if a.group != "" && a.filter != b.filter {
 			return strings.Compare(a.filter, b.filter)
 		}
-		return cmp.Or(strings.Compare(a.session.id, b.session.id), strings.Compare(a.filter, b.filter))
+		if a.session == b.session && a.group == "" {
+			return 0
+		}
+		x, y := a.session.who, b.session.who
+		return cmp.Or(strings.Compare(x.id, y.id), strings.Compare(x.user, y.user))
 	})
 	chosen := all[:0]
 	for i := 0; i < len(all); {
@@ -131,7 +178,9 @@ func (s *subscriptions) choose(group []*subscription, topic string) *subscriptio
 		}
 		var h maphash.Hash
 		h.SetSeed(s.seed)
-		_, _ = h.WriteString(sub.session.id)
+		_, _ = h.WriteString(sub.session.who.id)
+		_ = h.WriteByte(0)
+		_, _ = h.WriteString(sub.session.who.user)
 		_ = h.WriteByte(0)
 		_, _ = h.WriteString(topic)
 		if weight := h.Sum64(); best == nil || connected && !online || weight > most {
@@ -146,43 +195,87 @@ func (s *Source) subscribe(c *conn, pk *packets.Packet) error {
 	if pk.PacketID == 0 || len(pk.Filters) == 0 {
 		return s.expel(c, packets.ErrProtocolViolation)
 	}
-	reasons := make([]byte, len(pk.Filters))
+	// A filter that is there several times costs as much as one; the last counts.
+	last := make(map[string]int, len(pk.Filters))
+	for i := range pk.Filters {
+		last[pk.Filters[i].Filter] = i
+	}
+	c.session.out.hold()
+	const open = 0xff // not decided yet
+	reasons := bytes.Repeat([]byte{open}, len(pk.Filters))
 	var retained []*subscription
-	for i, options := range pk.Filters {
-		_, plain, shared := topic.Share(options.Filter)
-		switch {
-		case topic.ValidateFilter(options.Filter) != nil, !shared && mqtt.IsSharedFilter(options.Filter), topic.IsEvent(plain):
-			reasons[i] = packets.ErrTopicFilterInvalid.Code
-		case shared && options.NoLocal: // MQTT 5.0, section 3.8.3.1
-			return s.expel(c, packets.ErrProtocolViolation)
-		case !s.allowed(c, Subscribe, plain):
-			reasons[i] = packets.ErrNotAuthorized.Code
-		default:
-			reasons[i] = options.Qos
-			sub := newSubscription(c.session, options)
-			existed := s.subs.add(sub)
-			if !shared && (options.RetainHandling == 0 || options.RetainHandling == 1 && !existed) {
+	for i := range pk.Filters {
+		at := last[pk.Filters[i].Filter]
+		if reasons[at] == open {
+			asked := &pk.Filters[at]
+			if asked.NoLocal && strings.HasPrefix(asked.Filter, "$share/") { // MQTT 5.0, section 3.8.3.1
+				return s.expel(c, packets.ErrProtocolViolation)
+			}
+			sub, reason := s.subscribeTo(c, pk, asked)
+			if sub != nil && sub.due.Load() {
 				retained = append(retained, sub)
 			}
-			s.emitSubscribed(c, sub, &pk.Properties)
+			if reason >= packets.ErrUnspecifiedError.Code && c.client.ProtocolVersion < 5 {
+				reason = packets.ErrUnspecifiedError.Code
+			}
+			reasons[at] = reason
 		}
-		if reasons[i] >= packets.ErrUnspecifiedError.Code && c.client.ProtocolVersion < 5 {
-			reasons[i] = packets.ErrUnspecifiedError.Code
-		}
+		reasons[i] = reasons[at]
 	}
-	s.saveSession(c.session)
 	if s.journal.wait(s.ctx) != nil {
-		return packets.ErrRejectPacket
+		return s.goodbye(c, errClosing)
 	}
-	if err := c.server.WritePacket(packets.Packet{
+	if err := c.send(packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Suback}, PacketID: pk.PacketID, ReasonCodes: reasons,
 	}); err != nil {
-		return packets.ErrRejectPacket
+		return err
 	}
-	for _, sub := range retained {
-		s.sendRetained(sub)
-	}
+	c.session.out.subscribed(retained)
 	return nil
+}
+
+// subscribeTo subscribes to one filter. It returns the reason code, with the
+// subscription if that is a success.
+func (s *Source) subscribeTo(c *conn, pk *packets.Packet, asked *packets.Subscription) (*subscription, byte) {
+	_, plain, shared := topic.Share(asked.Filter)
+	switch {
+	case topic.ValidateFilter(asked.Filter) != nil, s.tooDeep(asked.Filter),
+		!shared && isShare(asked.Filter), topic.IsEvent(plain):
+		return nil, packets.ErrTopicFilterInvalid.Code
+	case !s.subs.accepts(c.session, asked.Filter):
+		return nil, packets.ErrQuotaExceeded.Code
+	case !s.allowed(c, Subscribe, plain):
+		return nil, packets.ErrNotAuthorized.Code
+	}
+	sub := newSubscription(c.session, asked.Filter, options{
+		id: int32(asked.Identifier), qos: asked.Qos, noLocal: asked.NoLocal, retainAsPublished: asked.RetainAsPublished,
+	})
+	existed, ok := s.subs.add(sub)
+	if !ok { // others have been faster
+		return nil, packets.ErrQuotaExceeded.Code
+	}
+	if !shared && (asked.RetainHandling == 0 || asked.RetainHandling == 1 && !existed) {
+		sub.until = s.retained.newest()
+		sub.due.Store(true)
+	}
+	sub.save()
+	s.emitSubscribed(c, sub, &pk.Properties)
+	return sub, asked.Qos
+}
+
+// isShare reports whether a filter looks like a shared subscription, in whatever
+// case it is written.
+func isShare(filter string) bool {
+	const prefix = "$share/"
+	return len(filter) >= len(prefix) && strings.EqualFold(filter[:len(prefix)], prefix)
+}
+
+// scanned tells that new subscriptions have got all retained messages.
+func scanned(subs []*subscription) {
+	for _, sub := range subs {
+		sub.due.Store(false)
+		sub.save()
+	}
 }
 
 // unsubscribe handles an UNSUBSCRIBE packet. An error closes the connection.
@@ -193,16 +286,17 @@ func (s *Source) unsubscribe(c *conn, pk *packets.Packet) error {
 	reasons := make([]byte, len(pk.Filters))
 	for i, f := range pk.Filters {
 		if old := s.subs.remove(c.session, f.Filter); old != nil {
+			c.session.out.unsubscribed(f.Filter)
+			old.forget()
 			s.emitUnsubscribed(c, old, &pk.Properties)
 		} else {
 			reasons[i] = packets.CodeNoSubscriptionExisted.Code
 		}
 	}
-	s.saveSession(c.session)
 	if s.journal.wait(s.ctx) != nil {
-		return packets.ErrRejectPacket
+		return s.goodbye(c, errClosing)
 	}
-	return closing(c.server.WritePacket(packets.Packet{
+	return c.send(packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Unsuback}, PacketID: pk.PacketID, ReasonCodes: reasons,
-	}))
+	})
 }

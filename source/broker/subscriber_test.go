@@ -203,7 +203,7 @@ func TestFilters(t *testing.T) {
 }
 
 // TestUnsubscribingWhatOthersHave: the server counts that as one subscription less
-// and stops to look for subscribers at none.
+// and stops looking for subscribers at none.
 func TestUnsubscribingWhatOthersHave(t *testing.T) {
 	t.Parallel()
 	src := open(t, broker.Config{})

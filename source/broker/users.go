@@ -10,7 +10,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"io"
+	"maps"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -27,22 +32,34 @@ var ErrNotAuthenticated = errors.New("unknown user or wrong password")
 // skipped. Its Authenticate method fits Config.Authenticate.
 //
 // Bcrypt takes some 50 ms of CPU per connection by design; with many devices
-// that reconnect at the same time PBKDF2 hashes are the better choice.
+// that reconnect at the same time PBKDF2 hashes are the better choice. No more than
+// half of the cores compute hashes at the same time; other clients wait.
+//
+// How long the answer takes does not tell whether there is a user: for an unknown
+// one the hash of another is computed.
 type Users struct {
 	path  string
-	users atomic.Pointer[map[string]passwordHash]
+	users atomic.Pointer[userTable]
+	seed  maphash.Seed
+	turns chan struct{} // holds a value for each hash that is computed
+}
+
+// userTable is what a file of users holds.
+type userTable struct {
+	byName map[string]passwordHash
+	hashes []passwordHash
 }
 
 // LoadUsers reads a file of users.
 func LoadUsers(path string) (*Users, error) {
-	u := &Users{path: path}
+	u := &Users{path: path, seed: maphash.MakeSeed(), turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	return u, u.Reload()
 }
 
 // Reload reads the file again. On an error the users stay as they were.
 // Connected clients are not affected.
 func (u *Users) Reload() error {
-	text, err := os.ReadFile(u.path)
+	text, err := readFile(u.path)
 	if err != nil {
 		return err
 	}
@@ -50,15 +67,44 @@ func (u *Users) Reload() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", u.path, err)
 	}
-	u.users.Store(&users)
+	u.users.Store(&userTable{users, slices.Collect(maps.Values(users))})
 	return nil
 }
 
+// readFile reads a file that would be a mistake if it were large.
+func readFile(path string) ([]byte, error) {
+	const most = 64 << 20
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && len(text) > most {
+		err = fmt.Errorf("%s is larger than %d bytes", path, most)
+	}
+	return text, err
+}
+
 // Authenticate returns ErrNotAuthenticated unless the client has named a user
-// and given the user's password.
-func (u *Users) Authenticate(_ context.Context, login Login) error {
-	h, ok := (*u.users.Load())[login.Username]
-	if !ok || !h.matches(login.Password) {
+// and given the user's password, and an error of ctx when that ends first.
+func (u *Users) Authenticate(ctx context.Context, login Login) error {
+	table := u.users.Load()
+	h, known := table.byName[login.Username]
+	if !known {
+		if len(table.hashes) == 0 {
+			return ErrNotAuthenticated
+		}
+		// The same one each time, as a known user would have it.
+		h = table.hashes[maphash.String(u.seed, login.Username)%uint64(len(table.hashes))]
+	}
+	select {
+	case u.turns <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-u.turns }()
+	if !h.matches(login.Password) || !known {
 		return ErrNotAuthenticated
 	}
 	return nil

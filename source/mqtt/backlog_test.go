@@ -80,7 +80,7 @@ func TestBacklogBeforeSuback(t *testing.T) {
 	}{
 		"window, QoS 1": {1, 20_000, nil},
 		"window, QoS 2": {2, 2_000, nil},
-		"bytes":         {1, 2_000, func(c *Config) { c.ReceiveMaximum, c.BufferBytes = 10_000, 50 }},
+		"bytes":         {1, 2_000, func(c *Config) { c.ReceiveMaximum, c.BufferBytes = 10_000, 10*int(messageBytes) }},
 		"keep-alive":    {1, 2_000, func(c *Config) { c.KeepAlive, c.ConnectTimeout = time.Second, time.Minute }},
 	}
 	for name, tt := range tests {

@@ -198,7 +198,7 @@ func benchSource(b *testing.B, p *pump, disable bool) {
 		batch = make([]bridge.Delivery, 0, 500)
 		time.AfterFunc(settleAfter, func() {
 			for _, d := range full {
-				d.Done(nil)
+				d.Done(bridge.Stored, nil)
 			}
 			settled <- len(full)
 		})

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,9 +43,12 @@ type Config struct {
 	// in logs.
 	Brokers []string
 
-	// BufferBytes bounds the payload bytes that wait for Read. When they are
-	// reached the socket is not read, and QoS 0 messages that do get here
-	// are dropped. Default 64 MiB.
+	// BufferBytes bounds the memory of the messages that the source has received and
+	// not finished with: payloads, topics and decoded properties of what waits for
+	// Read and, with QoS 1 and 2, for its acknowledgement. When it is reached the
+	// sockets are not read, and QoS 0 messages that do get here are dropped; it is
+	// exceeded by at most one read of each connection, 64 KiB or one larger message.
+	// Default 64 MiB.
 	BufferBytes int
 	// BufferQoS0 bounds the QoS 0 messages that wait for Read; what comes
 	// beyond is dropped and counted (Stats.DroppedQoS0), because MQTT has no
@@ -68,6 +72,12 @@ type Config struct {
 	// share it. With Connections > 1, "-1", "-2", … are appended. It may be
 	// empty with CleanStart only: the broker then chooses one.
 	ClientID string
+
+	// ClientIDFrom and UsernameFrom say where the client id and the user name of a
+	// message's publisher are (Message.ClientID, Message.Username). Default nowhere:
+	// both are empty.
+	ClientIDFrom Origin
+	UsernameFrom Origin
 
 	// Connections is the number of connections. Shared subscriptions
 	// ("$share/group/filter") are made on each of them, so that the broker
@@ -118,6 +128,12 @@ type Config struct {
 	// send. Brokers discard larger messages without a word, so the default is
 	// MQTT's own limit, 268,435,455.
 	MaxPacketSize int
+
+	// ProtocolVersion is the version of MQTT: 5, or 4 for MQTT 3.1.1. 0 means MQTT 5,
+	// and 3.1.1 at brokers that refuse MQTT 5, or twice in a row close the connection
+	// without an answer. MQTT 3.1.1 cannot be had with Auth. What is weaker with it is
+	// in docs/mqtt.md. Default 0.
+	ProtocolVersion int
 
 	// Proxy is the URL of a proxy: http://, https:// (CONNECT) or socks5://,
 	// with user and password if needed. Default: no proxy.
@@ -177,9 +193,38 @@ type Subscription struct {
 	QoS byte
 	// RetainAsPublished keeps the retain flag as the publisher set it.
 	RetainAsPublished bool
-	// RetainHandling says when retained messages are sent: 0 with every
-	// subscribing, 1 only if the subscription is new, 2 never.
+	// RetainHandling says when retained messages are sent. Default RetainIfNew: a
+	// source that comes back to its session is not sent them again.
 	RetainHandling byte
+	// UserProperties are sent with SUBSCRIBE, for brokers that take options of
+	// their own, such as where in a stream to begin.
+	UserProperties []bridge.UserProperty
+}
+
+// Values of Subscription.RetainHandling. On the wire RetainAlways is 0; the zero value
+// means RetainIfNew.
+const (
+	RetainIfNew  = 1 // when the session does not have the subscription yet
+	RetainNever  = 2
+	RetainAlways = 3 // with every subscribing, which is at every start
+)
+
+// equal reports whether two subscriptions are the same.
+func (s *Subscription) equal(o *Subscription) bool {
+	return s.Filter == o.Filter && s.ID == o.ID && s.NoLocal == o.NoLocal && s.QoS == o.QoS &&
+		s.RetainAsPublished == o.RetainAsPublished && s.retainHandling() == o.retainHandling() &&
+		slices.Equal(s.UserProperties, o.UserProperties)
+}
+
+// retainHandling returns the value for SUBSCRIBE.
+func (s *Subscription) retainHandling() byte {
+	switch s.RetainHandling {
+	case 0:
+		return RetainIfNew
+	case RetainAlways:
+		return 0
+	}
+	return s.RetainHandling
 }
 
 // Will is the message that a broker publishes for a client that is gone.
@@ -240,71 +285,76 @@ func (c Config) Validate() error {
 	c.validateBrokers(&p)
 	c.validateFilters(&p)
 	p.check(c.ClientID != "" || c.CleanStart,
-		"ClientID: a session needs a name; set CleanStart to do without the messages of the time away")
-	p.check(c.Connections >= 0 && c.Connections <= maxConnections, "Connections: %d is not in 1 to %d", c.Connections, maxConnections)
-	p.check(c.ReceiveMaximum >= 0 && c.ReceiveMaximum <= math.MaxUint16, "ReceiveMaximum: %d is not in 1 to 65535", c.ReceiveMaximum)
+		"ClientID", "a session needs a name; set CleanStart to do without the messages of the time away")
+	p.check(c.Connections >= 0 && c.Connections <= maxConnections, "Connections", "%d is not in 1 to %d", c.Connections, maxConnections)
+	p.check(c.ReceiveMaximum >= 0 && c.ReceiveMaximum <= math.MaxUint16, "ReceiveMaximum", "%d is not in 1 to 65535", c.ReceiveMaximum)
 	p.check(c.MaxPacketSize == 0 || c.MaxPacketSize >= 64 && c.MaxPacketSize <= maxPacketSize,
-		"MaxPacketSize: %d is not in 64 to %d", c.MaxPacketSize, maxPacketSize)
-	p.check(c.BufferBytes >= 0, "BufferBytes: %d is negative", c.BufferBytes)
-	p.check(c.BufferQoS0 >= 0, "BufferQoS0: %d is negative", c.BufferQoS0)
-	p.check(c.BackoffMin >= 0 && (c.BackoffMax == 0 || c.BackoffMax >= c.BackoffMin), "BackoffMax: %v is less than BackoffMin %v", c.BackoffMax, c.BackoffMin)
-	p.check(c.ConnectTimeout >= 0, "ConnectTimeout: %v is negative", c.ConnectTimeout)
-	p.check(c.StartTimeout >= 0, "StartTimeout: %v is negative", c.StartTimeout)
+		"MaxPacketSize", "%d is not in 64 to %d", c.MaxPacketSize, maxPacketSize)
+	p.check(c.BufferBytes >= 0, "BufferBytes", "%d is negative", c.BufferBytes)
+	p.check(c.BufferQoS0 >= 0, "BufferQoS0", "%d is negative", c.BufferQoS0)
+	p.check(c.BackoffMin >= 0 && (c.BackoffMax == 0 || c.BackoffMax >= c.BackoffMin), "BackoffMax", "%v is less than BackoffMin %v", c.BackoffMax, c.BackoffMin)
+	p.check(c.ConnectTimeout >= 0, "ConnectTimeout", "%v is negative", c.ConnectTimeout)
+	p.check(c.ProtocolVersion == 0 || c.ProtocolVersion == version3 || c.ProtocolVersion == version5,
+		"ProtocolVersion", "%d is not 4 (MQTT 3.1.1), 5 or 0 (5, or else 4)", c.ProtocolVersion)
+	p.check(c.ProtocolVersion != version3 || c.Auth == nil, "ProtocolVersion", "MQTT 3.1.1 has no enhanced authentication (Auth)")
+	c.ClientIDFrom.validate(&p, "ClientIDFrom")
+	c.UsernameFrom.validate(&p, "UsernameFrom")
+	p.check(c.StartTimeout >= 0, "StartTimeout", "%v is negative", c.StartTimeout)
 	p.check(c.KeepAlive <= 0 || c.KeepAlive >= time.Second && c.KeepAlive <= math.MaxUint16*time.Second,
-		"KeepAlive: %v is not in 1s to 65535s", c.KeepAlive)
-	p.check(c.SessionExpiry <= NeverExpires, "SessionExpiry: %v is more than %v", c.SessionExpiry, NeverExpires)
-	p.check(c.SessionExpiry <= 0 || c.SessionExpiry >= time.Second, "SessionExpiry: %v is less than a second", c.SessionExpiry)
-	p.check((c.CertFile == "") == (c.KeyFile == ""), "CertFile: it and KeyFile are needed together")
-	p.check(c.Proxy == "" || c.Dial == nil, "Proxy: it and Dial exclude each other")
+		"KeepAlive", "%v is not in 1s to 65535s", c.KeepAlive)
+	p.check(c.SessionExpiry <= NeverExpires, "SessionExpiry", "%v is more than %v", c.SessionExpiry, NeverExpires)
+	p.check(c.SessionExpiry <= 0 || c.SessionExpiry >= time.Second, "SessionExpiry", "%v is less than a second", c.SessionExpiry)
+	p.check((c.CertFile == "") == (c.KeyFile == ""), "CertFile", "it and KeyFile are needed together")
+	p.check(c.Proxy == "" || c.Dial == nil, "Proxy", "it and Dial exclude each other")
 	if c.Proxy != "" {
 		_, err := parseProxy(c.Proxy)
-		p.check(err == nil, "Proxy: %v", err)
+		p.check(err == nil, "Proxy", "%v", err)
 	}
-	p.check(c.Auth == nil || c.Auth.Method != "" && c.Auth.Begin != nil, "Auth: Method and Begin are needed together")
+	p.check(c.Auth == nil || c.Auth.Method != "" && c.Auth.Begin != nil, "Auth", "Method and Begin are needed together")
 	if w := c.Will; w != nil {
 		err := topic.ValidateName(w.Topic)
-		p.check(err == nil, "Will.Topic: %v", err)
-		p.check(w.QoS <= 2, "Will.QoS: %d is not 0, 1 or 2", w.QoS)
-		p.check(w.Delay >= 0, "Will.Delay: %v is negative", w.Delay)
-		p.check(len(w.Payload) <= math.MaxUint16, "Will.Payload: %d bytes are more than 65535", len(w.Payload))
+		p.check(err == nil, "Will.Topic", "%v", err)
+		p.check(w.QoS <= 2, "Will.QoS", "%d is not 0, 1 or 2", w.QoS)
+		p.check(w.Delay >= 0, "Will.Delay", "%v is negative", w.Delay)
+		p.check(len(w.Payload) <= math.MaxUint16, "Will.Payload", "%d bytes are more than 65535", len(w.Payload))
 	}
 	return errors.Join(p...)
 }
 
 func (c Config) validateBrokers(p *problems) {
-	p.check(len(c.Brokers) > 0, "Brokers: at least one URL is needed, such as mqtt://localhost:1883")
+	p.check(len(c.Brokers) > 0, "Brokers", "at least one URL is needed, such as mqtt://localhost:1883")
 	for i, b := range c.Brokers {
 		_, err := parseBroker(b)
-		p.check(err == nil, "Brokers[%d]: %v", i, err)
+		p.check(err == nil, fmt.Sprintf("Brokers[%d]", i), "%v", err)
 	}
 	for i, h := range c.FollowHosts {
 		err := validateHost(h)
-		p.check(err == nil, "FollowHosts[%d]: %v", i, err)
+		p.check(err == nil, fmt.Sprintf("FollowHosts[%d]", i), "%v", err)
 	}
 }
 
 func (c Config) validateFilters(p *problems) {
-	p.check(len(c.Filters) > 0, "Filters: at least one topic filter is needed")
+	p.check(len(c.Filters) > 0, "Filters", "at least one topic filter is needed")
 	own, shared := 0, false
 	seen := map[string]Subscription{}
 	for i, s := range c.Filters {
 		err := topic.ValidateFilter(s.Filter)
-		p.check(err == nil, "Filters[%d]: %v", i, err)
+		p.check(err == nil, fmt.Sprintf("Filters[%d]", i), "%v", err)
 		before, again := seen[s.Filter]
-		p.check(!again || before == s, "Filters[%d]: %q is there already, with other options", i, s.Filter)
+		p.check(!again || before.equal(&s), fmt.Sprintf("Filters[%d]", i), "%q is there already, with other options", s.Filter)
 		seen[s.Filter] = s
-		p.check(s.QoS <= 2, "Filters[%d].QoS: %d is not 0, 1 or 2", i, s.QoS)
-		p.check(s.RetainHandling <= 2, "Filters[%d].RetainHandling: %d is not 0, 1 or 2", i, s.RetainHandling)
-		p.check(s.ID >= 0 && s.ID <= maxPacketSize, "Filters[%d].ID: %d is not in 1 to 268435455", i, s.ID)
+		p.check(s.QoS <= 2, fmt.Sprintf("Filters[%d].QoS", i), "%d is not 0, 1 or 2", s.QoS)
+		p.check(s.RetainHandling <= RetainAlways, fmt.Sprintf("Filters[%d].RetainHandling", i), "%d is not RetainIfNew (1), RetainNever (2) or RetainAlways (3)", s.RetainHandling)
+		p.check(s.ID >= 0 && s.ID <= maxPacketSize, fmt.Sprintf("Filters[%d].ID", i), "%d is not in 1 to 268435455", s.ID)
 		if isShared(s.Filter) {
 			shared = true
-			p.check(!s.NoLocal, "Filters[%d].NoLocal: not allowed with a shared subscription", i)
+			p.check(!s.NoLocal, fmt.Sprintf("Filters[%d].NoLocal", i), "not allowed with a shared subscription")
 		} else {
 			own++
 		}
 	}
 	p.check(shared || c.Connections <= max(own, 1),
-		"Connections: %d connections for %d filters leave some without; use shared subscriptions ($share/group/filter) to divide a filter's messages", c.Connections, own)
+		"Connections", "%d connections for %d filters leave some without; use shared subscriptions ($share/group/filter) to divide a filter's messages", c.Connections, own)
 }
 
 func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") }
@@ -320,8 +370,8 @@ func (c Config) clientID(i int) string {
 // problems collects what a validation finds.
 type problems []error
 
-func (p *problems) check(ok bool, format string, args ...any) {
+func (p *problems) check(ok bool, field, format string, args ...any) {
 	if !ok {
-		*p = append(*p, fmt.Errorf("mqtt: "+format, args...))
+		*p = append(*p, fmt.Errorf("mqtt: %w", &bridge.FieldError{Path: field, Err: fmt.Errorf(format, args...)}))
 	}
 }

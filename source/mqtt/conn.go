@@ -26,12 +26,14 @@ type conn struct {
 	frames   frames
 	receiver receiver
 	server   string           // host and port
-	win      *window          // set with CONNACK
+	v3       bool             // the broker speaks MQTT 3.1.1
+	epoch    uint64           // the window's number of this connection, set with CONNACK
 	connack  *packets.Connack // nil until it arrives
+	heardOf  bool             // something was read from the network
 	overrun  bool             // the broker has exceeded the receive maximum
 	readAt   time.Time        // of the last piece from the network
 
-	reading chan struct{} // capacity 1: a lock held by who reads from the network
+	reading chan struct{} // capacity 1: a lock held by the goroutine that reads from the network
 	rest    []byte        // of the packet that paho is reading
 
 	lastRead    atomic.Int64 // unix nanoseconds; the end of a pause counts
@@ -87,6 +89,12 @@ func newConn(raw net.Conn, maxPacket int, r receiver, onPause func()) *conn {
 	return c
 }
 
+// speakV3 makes it a connection of MQTT 3.1.1; nothing must have been written.
+func (c *conn) speakV3() {
+	c.v3 = true
+	c.translate = toV3
+}
+
 // Read gives paho the packets that the receiver does not take.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.rest) == 0 {
@@ -138,6 +146,11 @@ func (c *conn) next() error {
 		c.frames.lent = true
 		return nil
 	}
+	if c.v3 {
+		if frame, err = fromV3(frame, header); err != nil {
+			return err
+		}
+	}
 	if kind == typeConnack || kind == typeAuth {
 		if err := c.sawAnswer(kind, frame); err != nil {
 			return err
@@ -150,8 +163,8 @@ func (c *conn) next() error {
 
 // sawAnswer looks at CONNACK and AUTH, of which paho and autopaho pass on little.
 func (c *conn) sawAnswer(kind byte, frame []byte) error {
-	if kind == typeConnack && len(frame) == 4 { // without property length: MQTT 3
-		return errOldBroker
+	if kind == typeConnack && len(frame) == 4 { // without property length
+		return errOnlyV3
 	}
 	p, err := packets.ReadPacket(bytes.NewReader(frame))
 	if err != nil {
@@ -181,6 +194,12 @@ func (c *conn) Write(p []byte) (int, error) {
 
 func (c *conn) readRaw(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if n > 0 && !c.heardOf {
+		c.heardOf = true
+		if err := misplaced(p[:n]); err != nil {
+			return 0, err
+		}
+	}
 	if n > 0 {
 		c.readAt = time.Now()
 		c.lastRead.Store(c.readAt.UnixNano())
@@ -201,10 +220,11 @@ func (c *conn) fail(err error) {
 	_ = c.Conn.Close()
 }
 
-// refuse tells the broker why (MQTT 5.0, section 3.14.2.1) and gives the
-// connection up.
+// refuse tells the broker why (MQTT 5.0, section 3.14.2.1) and gives the connection up:
+// nothing more is read, and Close lets the broker hear it.
 func (c *conn) refuse(code byte, err error) {
 	c.cause.CompareAndSwap(nil, &err)
+	c.graceful.Store(true)
 	c.Lock()
 	c.append4(packets.DISCONNECT<<4, 2, code, 0)
 	c.Unlock()

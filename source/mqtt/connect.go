@@ -43,8 +43,13 @@ func (l *link) dial(ctx context.Context, _ autopaho.ClientConfig, _ *url.URL) (n
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.ConnectTimeout)
 	defer cancel()
 	l.mu.Lock()
-	u := l.target
+	u, cp, v3 := l.target, l.connect, l.version == version3
 	l.mu.Unlock()
+	if v3 && cp.CleanStart && cp.ClientID != "" && *cp.Properties.SessionExpiryInterval > 0 {
+		if err := l.discardSession(ctx, u, cp.Packet()); err != nil {
+			return nil, err
+		}
+	}
 	raw, err := l.dialer.dial(ctx, u)
 	if err != nil {
 		return nil, err
@@ -52,6 +57,9 @@ func (l *link) dial(ctx context.Context, _ autopaho.ClientConfig, _ *url.URL) (n
 	c := newConn(raw, l.cfg.MaxPacketSize, l.session, l.changed)
 	c.consent = l.consent
 	c.server = cmp.Or(u.Host, u.Path)
+	if v3 {
+		c.speakV3()
+	}
 	l.mu.Lock()
 	l.status.conn = c
 	l.mu.Unlock()
@@ -67,6 +75,7 @@ func (l *link) connectPacket(cp *paho.Connect, u *url.URL) (*paho.Connect, error
 	l.status.conn = nil
 	l.exchange = nil
 	cp.ClientID = l.status.clientID
+	l.connect = cp
 	l.mu.Unlock()
 	user, password := l.cfg.Username, []byte(l.cfg.Password)
 	if l.cfg.Credentials != nil {

@@ -4,17 +4,19 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"golang.org/x/net/proxy"
+
+	"github.com/sluiceio/sluice/internal/certs"
+	"github.com/sluiceio/sluice/internal/redact"
 )
 
 // dialer makes the network connection to a broker.
@@ -28,12 +30,9 @@ var ports = map[string]string{"mqtt": "1883", "mqtts": "8883", "ws": "80", "wss"
 func parseBroker(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		var e *url.Error
-		if errors.As(err, &e) {
-			err = e.Err // the URL itself may hold a secret
-		}
-		return nil, fmt.Errorf("not a URL: %w", err)
+		return nil, errors.New("not a URL") // the reason repeats a part of it, which may be a secret
 	}
+	shown := redact.Parsed(u)
 	switch u.Scheme = strings.ToLower(u.Scheme); u.Scheme {
 	case "tcp":
 		u.Scheme = "mqtt"
@@ -45,15 +44,15 @@ func parseBroker(s string) (*url.URL, error) {
 		return nil, errors.New("a URL must not hold a user or password; set Username and Password")
 	case u.Scheme == "unix":
 		if u.Host != "" || u.Path == "" {
-			return nil, fmt.Errorf("%q: want unix:///path", s)
+			return nil, fmt.Errorf("%q: want unix:///path", shown)
 		}
 		return u, nil
 	case ports[u.Scheme] == "":
-		return nil, fmt.Errorf("%q: the scheme is not one of mqtt, mqtts, ws, wss, unix", s)
+		return nil, fmt.Errorf("%q: the scheme is not one of mqtt, mqtts, ws, wss, unix", shown)
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("%q: the host is missing", s)
+		return nil, fmt.Errorf("%q: the host is missing", shown)
 	case (u.Path != "" && u.Path != "/" || u.RawQuery != "") && strings.HasPrefix(u.Scheme, "mqtt"):
-		return nil, fmt.Errorf("%q: a path is for ws and wss only", s)
+		return nil, fmt.Errorf("%q: a path is for ws and wss only", shown)
 	}
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), ports[u.Scheme])
@@ -85,6 +84,9 @@ func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config) (net.Conn, er
 	c := tls.Client(raw, cfg)
 	if err := c.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
+		if closedEarly(err) {
+			err = fmt.Errorf("%w: %w", errNoTLS, err)
+		}
 		return nil, err
 	}
 	return c, nil
@@ -133,7 +135,7 @@ func parseProxy(s string) (*url.URL, error) {
 	}
 	defaults := map[string]string{"http": "80", "https": "443", "socks5": "1080"}
 	if defaults[u.Scheme] == "" {
-		return nil, fmt.Errorf("the scheme %q is not one of http, https, socks5", u.Scheme)
+		return nil, errors.New("the scheme is not one of http, https, socks5")
 	}
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), defaults[u.Scheme])
@@ -163,42 +165,28 @@ func tunnel(ctx context.Context, raw net.Conn, u *url.URL, addr string) (_ net.C
 		return nil, err
 	}
 	// The broker speaks second, so nothing is read past the proxy's answer.
-	resp, err := http.ReadResponse(bufio.NewReaderSize(raw, 16), req)
+	resp, err := http.ReadResponse(bufio.NewReaderSize(io.LimitReader(raw, maxHandshake), 16), req)
 	if err != nil {
 		return nil, err
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answered %q", resp.Status)
+		return nil, fmt.Errorf("it answered %q", short(redact.Of(u.String()).Text(resp.Status)))
 	}
 	return raw, nil
 }
 
 // tls builds the TLS configuration, reading the files anew.
 func (d dialer) tls(u *url.URL) (*tls.Config, error) {
-	cfg := &tls.Config{}
-	if d.cfg.TLS != nil {
-		cfg = d.cfg.TLS.Clone()
+	cfg, err := certs.Files{CA: d.cfg.CAFile, Cert: d.cfg.CertFile, Key: d.cfg.KeyFile}.Client(d.cfg.TLS)
+	if e, ok := errors.AsType[*certs.Error](err); ok {
+		return nil, &fieldError{e.Field, e.Err}
+	}
+	if t := d.cfg.TLS; t != nil && t.MinVersion != 0 {
+		cfg.MinVersion = t.MinVersion // old brokers have nothing else
 	}
 	if cfg.ServerName == "" {
 		cfg.ServerName = u.Hostname()
-	}
-	if d.cfg.CAFile != "" {
-		pem, err := os.ReadFile(d.cfg.CAFile)
-		if err != nil {
-			return nil, &fieldError{"CAFile", err}
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &fieldError{"CAFile", fmt.Errorf("no certificate in %s", d.cfg.CAFile)}
-		}
-	}
-	if d.cfg.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(d.cfg.CertFile, d.cfg.KeyFile)
-		if err != nil {
-			return nil, &fieldError{"CertFile, KeyFile", err}
-		}
-		cfg.Certificates = []tls.Certificate{pair}
 	}
 	return cfg, nil
 }

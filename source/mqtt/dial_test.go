@@ -360,7 +360,7 @@ func TestConnectionRefused(t *testing.T) {
 	require.ErrorContains(t, attempt(t, netConfig("mqtt://"+freeAddr(t))), "connection refused")
 }
 
-func TestMQTT3Broker(t *testing.T) {
+func TestBrokerThatSpeaksNeitherVersion(t *testing.T) {
 	ln, port := listen(t)
 	defer ln.Close()
 	go func() {
@@ -374,5 +374,8 @@ func TestMQTT3Broker(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	require.ErrorContains(t, openFails(t, netConfig("mqtt://127.0.0.1:"+port)), "MQTT 3 only")
+	require.ErrorContains(t, openFails(t, netConfig("mqtt://127.0.0.1:"+port)), "does not support this version of MQTT (0x84)")
+	cfg := netConfig("mqtt://127.0.0.1:" + port)
+	cfg.ProtocolVersion = 5
+	require.ErrorContains(t, openFails(t, cfg), "speaks MQTT 3.1.1 only")
 }

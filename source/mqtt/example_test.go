@@ -43,7 +43,7 @@ func Example() {
 	}
 	for _, m := range msgs[:n] {
 		fmt.Printf("%s %s\n", m.Topic, m.Payload)
-		m.Delivery.Done(nil) // only now is it acknowledged
+		m.Delivery.Done(bridge.Stored, nil) // only now is it acknowledged
 	}
 	if err := src.Close(ctx); err != nil { // sends the acknowledgement
 		fmt.Println(err)

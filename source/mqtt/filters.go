@@ -2,8 +2,8 @@ package mqtt
 
 import "slices"
 
-// Subscriptions returns the filters of all subscriptions that are wanted, in
-// their alphabetical order.
+// Subscriptions returns the filters of all subscriptions that are wanted, in their
+// alphabetical order, without those that others cover.
 func (s *Source) Subscriptions() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,6 +22,10 @@ const (
 	slabSize = 64 << 10
 	// minRead is the least room that is worth a system call.
 	minRead = slabSize / 16
+	// maxControl bounds packets other than PUBLISH. They hold a few texts, of
+	// 64 KB at most, and decoded take many times their size if it is in user
+	// properties.
+	maxControl = 256 << 10
 	// maxTrust is what is allocated for a packet before its bytes arrive.
 	maxTrust = 1 << 20
 )
@@ -35,6 +39,9 @@ func (f *frames) buffered() (frame []byte, header, need int, err error) {
 	size, header, err := packetSize(f.buf[f.r:f.w])
 	if err != nil {
 		return nil, 0, 0, err
+	}
+	if size > maxControl && f.buf[f.r]>>4 != typePublish {
+		return nil, 0, 0, fmt.Errorf("%w: %d bytes, and it is not a message", errMalformed, size)
 	}
 	if size > f.max {
 		return nil, 0, 0, fmt.Errorf("the broker sent a packet of %d bytes, more than the %d it was told to (MaxPacketSize)", size, f.max)

@@ -12,6 +12,9 @@ type item struct {
 	publish
 	received time.Time
 	server   string
+	weight   int64        // memory that it takes up
+	hash     uint64       // fingerprint, 0 with QoS 0
+	via      *arrival     // nil when it came by no subscription that overlaps with others
 	acker    bridge.Acker // nil with QoS 0
 	seq      uint64
 }
@@ -21,13 +24,16 @@ type item struct {
 // other, so that they meet for a moment per batch only.
 //
 // It is bounded: QoS 1 and 2 by the connections' windows, QoS 0 by a number,
-// beyond which it is dropped, and all of it by a number of bytes, at which
-// connections wait and QoS 0 is dropped.
+// beyond which it is dropped, and all of it by the memory that the source may hold, at
+// which connections wait and QoS 0 is dropped. The memory of QoS 1 and 2 messages is
+// given back by their windows.
 type inbox struct {
-	maxBytes int
-	maxQoS0  int
+	memory  *budget
+	maxQoS0 int
 
-	reading sync.Mutex // held by Read and by purge
+	clientID, username Origin
+
+	reading sync.Mutex // held by Read
 	out     []item
 	pos     int // of the first item of out that Read has not taken
 
@@ -36,42 +42,34 @@ type inbox struct {
 	bytes int // payload bytes in in and out
 	qos0  int // QoS 0 messages in in and out
 	total int
-	room  chan struct{} // closed when bytes falls below the bound; nil when nobody waits
 
 	ready chan struct{} // capacity 1: in is not empty
 }
 
-func newInbox(maxBytes, maxQoS0 int) *inbox {
-	return &inbox{maxBytes: maxBytes, maxQoS0: maxQoS0, ready: make(chan struct{}, 1)}
+func newInbox(memory *budget, maxQoS0 int) *inbox {
+	return &inbox{memory: memory, maxQoS0: maxQoS0, ready: make(chan struct{}, 1)}
 }
 
-// push adds a batch and returns how many QoS 0 messages it dropped. When the
-// inbox is full the caller must wait for the returned channel, if it is not nil,
-// before it pushes again.
-func (b *inbox) push(items []item) (dropped int, wait <-chan struct{}) {
+// push adds a batch and returns how many QoS 0 messages it dropped.
+func (b *inbox) push(items []item) (dropped int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range items {
 		it := &items[i]
 		if it.qos == 0 {
-			if b.qos0 >= b.maxQoS0 || b.bytes >= b.maxBytes {
+			if b.qos0 >= b.maxQoS0 || b.memory.full() {
 				dropped++
 				continue
 			}
 			b.qos0++
 		}
+		b.memory.take(it.weight)
 		b.bytes += len(it.payload)
 		b.total++
 		b.in = append(b.in, *it)
 	}
 	b.signal()
-	if b.bytes < b.maxBytes {
-		return dropped, nil
-	}
-	if b.room == nil {
-		b.room = make(chan struct{})
-	}
-	return dropped, b.room
+	return dropped
 }
 
 func (b *inbox) signal() {
@@ -92,16 +90,19 @@ func (b *inbox) take(dst []bridge.Message) int {
 	}
 	items := b.out[b.pos:min(len(b.out), b.pos+len(dst))]
 	var bytes, qos0 int
+	var memory int64
 	for i := range items {
 		it := &items[i]
 		m := bridge.Message{
 			Topic: it.topic, Payload: it.payload, Props: it.props,
 			QoS: it.qos, Retain: it.retain, Dup: it.dup, Received: it.received, Server: it.server,
+			ClientID: b.clientID.of(&it.publish), Username: b.username.of(&it.publish),
 		}
 		if it.acker != nil {
 			m.Delivery = bridge.NewDelivery(it.acker, it.seq)
 		} else {
 			qos0++
+			memory += it.weight
 		}
 		bytes += len(it.payload)
 		dst[i] = m
@@ -109,8 +110,11 @@ func (b *inbox) take(dst []bridge.Message) int {
 	clear(items)
 	b.pos += len(items)
 	b.mu.Lock()
-	b.took(len(items), bytes, qos0)
+	b.total -= len(items)
+	b.bytes -= bytes
+	b.qos0 -= qos0
 	b.mu.Unlock()
+	b.memory.release(memory)
 	return len(items)
 }
 
@@ -120,43 +124,6 @@ func (b *inbox) swap() {
 	defer b.mu.Unlock()
 	b.out, b.in = b.in, b.out[:0]
 	b.pos = 0
-}
-
-// took accounts for items that have left; mu is held.
-func (b *inbox) took(n, bytes, qos0 int) {
-	b.total -= n
-	b.bytes -= bytes
-	b.qos0 -= qos0
-	if b.room != nil && b.bytes < b.maxBytes {
-		close(b.room)
-		b.room = nil
-	}
-}
-
-// purge removes the messages of an acker and returns how many they were.
-func (b *inbox) purge(a bridge.Acker) int {
-	b.reading.Lock()
-	defer b.reading.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n, bytes := 0, 0
-	keep := func(items []item) []item {
-		kept := items[:0]
-		for _, it := range items {
-			if it.acker == a {
-				n++
-				bytes += len(it.payload)
-				continue
-			}
-			kept = append(kept, it)
-		}
-		clear(items[len(kept):])
-		return kept
-	}
-	b.out = b.out[:b.pos+len(keep(b.out[b.pos:]))]
-	b.in = keep(b.in)
-	b.took(n, bytes, 0)
-	return n
 }
 
 // held returns how many messages and payload bytes wait for Read.

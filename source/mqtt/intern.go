@@ -1,6 +1,10 @@
 package mqtt
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/sluiceio/sluice/internal/topic"
+)
 
 // interner keeps one string per topic name, so that the messages of a topic
 // share it. It remembers the internTopics names used last, more or less: when
@@ -17,16 +21,19 @@ const (
 
 func newInterner() *interner { return &interner{young: map[string]string{}} }
 
-func (t *interner) intern(b []byte) string {
+// intern returns the name b; ok is false if it is not a topic name.
+func (t *interner) intern(b []byte) (name string, ok bool) {
 	if s, ok := t.young[string(b)]; ok {
-		return s
+		return s, true
 	}
 	s, ok := t.old[string(b)]
 	if !ok {
-		s = string(b)
+		if s = string(b); topic.ValidateName(s) != nil {
+			return "", false
+		}
 	}
 	t.remember(s)
-	return s
+	return s, true
 }
 
 func (t *interner) internString(s string) string {

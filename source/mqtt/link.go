@@ -6,12 +6,15 @@ import (
 	"log/slog"
 	"math"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
+
+	"github.com/sluiceio/sluice/internal/redact"
 )
 
 // link is one client id at the broker: a connection that autopaho makes again
@@ -21,6 +24,7 @@ type link struct {
 	brokers []*url.URL
 	log     *slog.Logger
 	dialer  dialer
+	secrets redact.Secrets
 	session *session
 	counts  *counters
 	changed func() // told about every change of status
@@ -33,10 +37,16 @@ type link struct {
 	mu       sync.Mutex
 	status   status
 	subs     subscriptions
-	exchange Exchange // an authentication that is under way
-	target   *url.URL // what is connected to, or being connected to
-	redirect *url.URL // where a broker has sent us; nil: the configured brokers
-	hops     int      // redirects in a row
+	exchange Exchange        // an authentication that is under way
+	connect  *paho.Connect   // the last attempt's
+	version  byte            // of MQTT, for the next attempt
+	refused  byte            // versions that brokers have refused since one was accepted, as bits
+	asked    map[string]bool // servers that were asked what they speak
+	silent   int             // attempts in a row that no broker answered
+	guessed  bool            // MQTT 3.1.1 is spoken because of silence alone
+	target   *url.URL        // what is connected to, or being connected to
+	redirect *url.URL        // where a broker has sent us; nil: the configured brokers
+	hops     int             // redirects in a row
 }
 
 // status is what is known about a link.
@@ -57,19 +67,31 @@ type status struct {
 	flaps     int // connections in a row that did not last
 }
 
+// version returns the version of MQTT that is spoken.
+func (s *status) version() byte {
+	if s.conn != nil && s.conn.v3 {
+		return version3
+	}
+	return version5
+}
+
 // stable is how long a connection has to last to count as a success.
 const stable = 10 * time.Second
 
-func newLink(cfg *Config, i int, subs []Subscription, in *inbox, counts *counters, changed func()) *link {
+func newLink(cfg *Config, i int, in *inbox, counts *counters, changed func()) *link {
 	l := &link{
-		cfg: cfg, subs: newSubscriptions(subs), dialer: dialer{cfg}, counts: counts, changed: changed,
-		status: status{clientID: cfg.clientID(i), since: time.Now()},
+		cfg: cfg, subs: newSubscriptions(), dialer: dialer{cfg}, counts: counts, changed: changed,
+		status: status{clientID: cfg.clientID(i), since: time.Now()}, version: version5, asked: map[string]bool{},
+	}
+	if cfg.ProtocolVersion != 0 {
+		l.version = byte(cfg.ProtocolVersion)
 	}
 	l.log = cfg.Logger.With("client_id", l.status.clientID)
 	for _, b := range cfg.Brokers {
 		u, _ := parseBroker(b) // checked by Validate
 		l.brokers = append(l.brokers, u)
 	}
+	l.secrets = redact.Of(append(slices.Clone(cfg.Brokers), cfg.Proxy)...).And(cfg.Password)
 	l.session = newSession(cfg, in, counts, l.log, l.redeliver)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
@@ -121,7 +143,14 @@ func (l *link) up(manager *autopaho.ConnectionManager, ca *paho.Connack) {
 	c := st.conn
 	st.permanent = 0 // what other brokers have refused
 	l.hops = 0
+	l.refused, l.silent = 0, 0
+	guessed := l.guessed
+	l.guessed = false
 	st.resumed = ca.SessionPresent
+	if first && ca.SessionPresent {
+		_, covered := uncovered(l.cfg.Filters)
+		l.subs.inherit(covered)
+	}
 	if !ca.SessionPresent {
 		l.subs.made = 0
 		clear(l.subs.have)
@@ -133,12 +162,18 @@ func (l *link) up(manager *autopaho.ConnectionManager, ca *paho.Connack) {
 	l.logUp(ca, first)
 	l.changed()
 	l.work.Go(func() { l.keepSubscribed(ctx, manager, c) })
+	if guessed && c.v3 {
+		l.work.Go(func() { l.verify(ctx, c) })
+	}
 }
 
 func (l *link) logUp(ca *paho.Connack, first bool) {
 	st := l.snapshot()
 	log := l.log.With("broker", st.broker)
-	log.Info("connected to the MQTT broker", "session_present", ca.SessionPresent)
+	log.Info("connected to the MQTT broker", "protocol", versionName(st.version()), "session_present", ca.SessionPresent)
+	if weaker := l.cfg.weaker(); first && st.conn.v3 && len(weaker) > 0 {
+		log.Warn("the MQTT broker speaks MQTT 3.1.1, in which some settings have no effect", "settings", weaker)
+	}
 	if !first {
 		l.counts.reconnects.Add(1)
 		if !ca.SessionPresent && l.cfg.SessionExpiry > 0 {
@@ -185,14 +220,32 @@ func (l *link) connectFailed(err error) {
 		if ca.Properties != nil {
 			e = l.refer(ca.ReasonCode, ca.Properties.ServerReference, e)
 		}
-		l.trouble(e)
+		l.trouble(l.fallBack(ca.ReasonCode, e))
 		return
 	}
 	// autopaho's own text repeats the URL.
 	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "failed to connect to") {
 		err = inner
 	}
-	l.trouble(connectFailed(st.broker, err))
+	if !st.everUp && st.conn != nil && (closedEarly(err) || isTimeout(err)) {
+		if odd := l.identify(); odd != nil {
+			err = odd
+		}
+	}
+	l.trouble(l.fallBack(0, connectFailed(st.broker, err)))
+}
+
+// identify finds out, once for each server, what one speaks that does not answer MQTT.
+func (l *link) identify() error {
+	l.mu.Lock()
+	u := l.target
+	asked := l.asked[u.String()]
+	l.asked[u.String()] = true
+	l.mu.Unlock()
+	if asked || u.Scheme == "ws" || u.Scheme == "wss" {
+		return nil
+	}
+	return l.dialer.probe(l.ctx, u)
 }
 
 // lost is called with the reason when a connection that was up ends.
@@ -211,10 +264,11 @@ func (l *link) trouble(err *Error) {
 	if l.ctx.Err() != nil {
 		return
 	}
+	err.text = l.secrets.Text(err.text) // a broker may repeat what it was told
 	l.mu.Lock()
 	st := &l.status
 	st.lastErr = err
-	if !errors.Is(err, errReferred) {
+	if !errors.Is(err, errReferred) && !errors.Is(err, errOtherWay) {
 		st.failures++
 	}
 	if err.Permanent {
@@ -223,16 +277,16 @@ func (l *link) trouble(err *Error) {
 		st.permanent = 0
 	}
 	l.mu.Unlock()
-	l.log.Warn("the MQTT broker is not to be had", "broker", err.Broker, "error", err)
+	l.log.Warn("cannot reach the MQTT broker", "broker", err.Broker, "error", err)
 	l.changed()
 }
 
 // redeliver reconnects after a pause when a window holds nothing but messages
 // that could not be delivered, and what waits for them: the broker then sends
 // them again.
-func (l *link) redeliver(c *conn, w *window) {
+func (l *link) redeliver(c *conn) {
 	time.AfterFunc(l.pause(1+l.snapshot().flaps), func() {
-		if l.ctx.Err() == nil && w.isStuck() {
+		if l.ctx.Err() == nil && l.session.win.isStuck() {
 			c.fail(errRedeliver)
 		}
 	})
@@ -290,11 +344,11 @@ func (l *link) stats() ConnectionStats {
 	st, made := l.status, l.subs.confirmed()
 	l.mu.Unlock()
 	cs := ConnectionStats{
-		Broker: st.broker, ClientID: st.clientID, Connected: st.connected, Subscribed: st.subscribed && made,
+		Broker: st.broker, ClientID: st.clientID, Version: int(st.version()), Connected: st.connected, Subscribed: st.subscribed && made,
 		Since: st.since, LastError: st.lastErr, Window: l.cfg.ReceiveMaximum,
 	}
 	if st.conn != nil && st.connected {
-		cs.InFlight = l.session.inFlight()
+		cs.InFlight = int(l.session.win.held.Load())
 		cs.Paused = st.conn.paused.Load()
 	}
 	return cs

@@ -12,6 +12,8 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluiceio/sluice/bridge"
 )
 
 // The tests of this file put a real broker under load while something is wrong. Those
@@ -132,7 +134,7 @@ func publishFrom(ctx context.Context, addr string, topic, i, n int, qos byte) in
 	return i
 }
 
-// ask sends a packet and tells whether the answer is of the type wanted.
+// ask sends a packet and reports whether the answer is of the type wanted.
 func ask(nc net.Conn, p *packets.ControlPacket, want byte) bool {
 	if _, err := p.WriteTo(nc); err != nil {
 		return false
@@ -258,7 +260,7 @@ func TestSettledOnce(t *testing.T) {
 	for range 3 {
 		all.Go(func() {
 			for _, i := range mrand.Perm(n) {
-				msgs[i].Delivery.Done(nil)
+				msgs[i].Delivery.Done(bridge.Stored, nil)
 			}
 		})
 	}
@@ -267,4 +269,54 @@ func TestSettledOnce(t *testing.T) {
 	require.NoError(t, s.Close(t.Context()))
 	m.stop()
 	require.Equal(t, n, m.logged("Received PUBACK from sluice"))
+}
+
+// TestMosquittoReconnectsWhileTheSinkIsAway loses the connection ten times while messages
+// come in and nothing is settled: each of them is handed out once, in order.
+func TestMosquittoReconnectsWhileTheSinkIsAway(t *testing.T) {
+	for qos := byte(1); qos <= 2; qos++ {
+		t.Run(fmt.Sprint("qos", qos), func(t *testing.T) {
+			bothPaths(t, func(t *testing.T, disable bool) {
+				m := startMosquitto(t)
+				cfg := m.config()
+				cfg.DisableFastPath = disable
+				reconnectWhileTheSinkIsAway(t, m, cfg, qos)
+			})
+		})
+	}
+}
+
+func reconnectWhileTheSinkIsAway(t *testing.T, m *mosquitto, cfg Config, qos byte) {
+	t.Helper()
+	proxy := newCutter(t, m.addr)
+	cfg.Brokers = []string{"mqtt://" + proxy.ln.Addr().String()}
+	s := open(t, cfg)
+	defer s.Close(context.Background())
+	const n = 6000
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	p := newPublisher(t, m.addr)
+	publishing.Go(func() { p.publish(20, 0, n, qos, 100) })
+	l := &ledger{next: map[int]int{}}
+	var all []bridge.Message
+	for cuts := 1; len(all) < n; {
+		for _, msg := range readN(t, s, 10) {
+			l.note(t, &msg)
+			all = append(all, msg)
+		}
+		if len(all) >= cuts*n/11 && cuts <= 10 {
+			proxy.cut()
+			again := func() bool { return s.Stats().Reconnects >= uint64(cuts) && s.Check(t.Context()) == nil }
+			require.Eventually(t, again, time.Minute, time.Millisecond)
+			cuts++
+		}
+	}
+	require.Zero(t, l.dups)
+	settle(all, nil)
+	require.Eventually(t, func() bool { held, _ := s.Window(); return held == 0 }, time.Minute, 10*time.Millisecond)
+	st := s.Stats()
+	require.EqualValues(t, n, st.Received)
+	require.GreaterOrEqual(t, st.Reconnects, uint64(10))
+	require.NotZero(t, st.Recognized)
+	require.Zero(t, st.HeldBytes)
 }

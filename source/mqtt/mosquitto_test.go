@@ -258,7 +258,7 @@ func (l *ledger) drain(t *testing.T, s *Source, n int) {
 				time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
 				rand.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
 				for _, d := range batch {
-					d.Done(nil)
+					d.Done(bridge.Stored, nil)
 				}
 			}
 		})

@@ -19,15 +19,26 @@ type outbox struct {
 	buf  []byte
 	shut bool
 	wake chan struct{} // capacity 1
+
+	translate func(dst, packets []byte) []byte // of what is written between Lock and Unlock; nil: nothing
+	from      int                              // where in buf that begins
+	packets   []byte                           // what is being translated
 }
 
 func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 
 // Lock is called before a packet is written.
-func (o *outbox) Lock() { o.mu.Lock() }
+func (o *outbox) Lock() {
+	o.mu.Lock()
+	o.from = len(o.buf)
+}
 
 // Unlock is called after a packet is written, and has it sent.
 func (o *outbox) Unlock() {
+	if o.translate != nil && len(o.buf) > o.from {
+		o.packets = append(o.packets[:0], o.buf[o.from:]...)
+		o.buf = o.translate(o.buf[:o.from], o.packets)
+	}
 	if len(o.buf) > 0 && !o.shut {
 		select {
 		case o.wake <- struct{}{}:

@@ -20,11 +20,11 @@ type publish struct {
 	dup     bool
 }
 
-// decodePublish decodes a PUBLISH packet of MQTT 5 (section 3.3) from the flags
-// and what follows the fixed header. It is strict and says false to everything
+// decodePublish decodes a PUBLISH packet of MQTT 5 (section 3.3), or of MQTT 3.1.1,
+// which has no properties, from the flags and what follows the fixed header. It is strict and says false to everything
 // out of the ordinary, malformed packets among it: those are left to paho, so
 // that there is one decoder that decides about errors.
-func decodePublish(flags byte, body []byte, topics *interner) (p publish, ok bool) {
+func decodePublish(flags byte, body []byte, topics *interner, v3 bool) (p publish, ok bool) {
 	p.qos = flags >> 1 & 3
 	p.retain, p.dup = flags&1 != 0, flags&8 != 0
 	name, body, ok := cutBinary(body)
@@ -40,7 +40,10 @@ func decodePublish(flags byte, body []byte, topics *interner) (p publish, ok boo
 			return publish{}, false
 		}
 	}
-	size, body, ok := cutVarint(body)
+	size := 0
+	if !v3 {
+		size, body, ok = cutVarint(body)
+	}
 	if !ok || size > len(body) {
 		return publish{}, false
 	}
@@ -50,8 +53,8 @@ func decodePublish(flags byte, body []byte, topics *interner) (p publish, ok boo
 		}
 	}
 	p.payload = body[size:]
-	p.topic = topics.intern(name)
-	return p, true
+	p.topic, ok = topics.intern(name)
+	return p, ok
 }
 
 // decodeProperties decodes the properties of a PUBLISH packet (section 3.3.2.3).
@@ -97,6 +100,9 @@ func decodeProperties(b []byte) (*bridge.Properties, bool) {
 				p.SubscriptionIDs = append(p.SubscriptionIDs, v)
 			}
 		case packets.PropUser:
+			if p.User == nil {
+				p.User = make([]bridge.UserProperty, 0, countUser(b))
+			}
 			k := str()
 			if ok {
 				p.User = append(p.User, bridge.UserProperty{Key: k, Value: str()})
@@ -106,6 +112,24 @@ func decodeProperties(b []byte) (*bridge.Properties, bool) {
 		}
 	}
 	return p, ok
+}
+
+// countUser returns how many user properties stand at the start of b, behind the first
+// one's type, so that a packet full of them costs no more than what they are in the end.
+func countUser(b []byte) (n int) {
+	for {
+		for range 2 {
+			var ok bool
+			if _, b, ok = cutBinary(b); !ok {
+				return n
+			}
+		}
+		n++
+		if len(b) == 0 || b[0] != packets.PropUser {
+			return n
+		}
+		b = b[1:]
+	}
 }
 
 // cutBinary cuts a value with a length of two bytes off b (section 1.5.6).

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"testing/iotest"
@@ -58,7 +59,7 @@ func FuzzDecodePublish(f *testing.F) {
 		if err != nil || size == 0 || size > len(packet) {
 			return
 		}
-		got, ok := decodePublish(packet[0]&0x0f, packet[header:size], newInterner())
+		got, ok := decodePublish(packet[0]&0x0f, packet[header:size], newInterner(), false)
 		if !ok {
 			return
 		}
@@ -86,7 +87,7 @@ func TestDecodePublish(t *testing.T) {
 	ex := examplePublishes()
 	_, header, err := packetSize(ex[0])
 	require.NoError(t, err)
-	p, ok := decodePublish(ex[0][0]&0x0f, ex[0][header:], newInterner())
+	p, ok := decodePublish(ex[0][0]&0x0f, ex[0][header:], newInterner(), false)
 	require.True(t, ok)
 	require.Equal(t, "t/a", p.topic)
 	require.Equal(t, "payload", string(p.payload))
@@ -97,7 +98,7 @@ func TestDecodePublish(t *testing.T) {
 	require.Equal(t, []bridge.UserProperty{{Key: "a", Value: "1"}, {Key: "a"}}, p.props.User)
 	for i, bad := range ex[2:] {
 		want := i == 2 // the one with a payload format is sound
-		_, ok := decodePublish(bad[0]&0x0f, bad[2:], newInterner())
+		_, ok := decodePublish(bad[0]&0x0f, bad[2:], newInterner(), false)
 		require.Equal(t, want, ok, "% x", bad)
 	}
 }
@@ -189,11 +190,28 @@ func TestFramesRefuse(t *testing.T) {
 func TestInterner(t *testing.T) {
 	in := newInterner()
 	name := []byte("device/1/temp")
-	first := in.intern(name)
-	require.Zero(t, testing.AllocsPerRun(100, func() { in.intern(name) }))
+	first, ok := in.intern(name)
+	require.True(t, ok)
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = in.intern(name) }))
 	for i := range 3 * internTopics {
-		in.intern([]byte{byte(i), byte(i >> 8), byte(i >> 16)})
+		_, ok = in.intern(fmt.Append(nil, "device/", i))
+		require.True(t, ok)
 	}
 	require.LessOrEqual(t, len(in.young)+len(in.old), 2*internTopics)
-	require.Equal(t, first, in.intern(name))
+	again, ok := in.intern(name)
+	require.True(t, ok)
+	require.Equal(t, first, again)
+	for _, bad := range []string{"", "a/#", "a/+", "a\x00", "\xff"} {
+		_, ok := in.intern([]byte(bad))
+		require.False(t, ok, "%q", bad)
+	}
+}
+
+// encoded returns a packet's bytes.
+func encoded(t *testing.T, p packets.Packet) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	_, err := p.WriteTo(&b)
+	require.NoError(t, err)
+	return b.Bytes()
 }

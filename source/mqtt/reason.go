@@ -12,6 +12,8 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/gorilla/websocket"
+
+	"github.com/sluiceio/sluice/internal/cut"
 )
 
 // Error is trouble with a broker, in one sentence.
@@ -42,7 +44,6 @@ var (
 	// client id has taken the session.
 	ErrSessionTakenOver = errors.New("session taken over by another client")
 
-	errOldBroker = errors.New("the broker speaks MQTT 3 only; this source needs MQTT 5")
 	errNoSuback  = errors.New("the broker did not answer a subscription in time")
 	errRedeliver = errors.New("reconnecting to be sent again what could not be delivered")
 )
@@ -54,7 +55,7 @@ var reasonWords = map[byte]string{
 	0x81: "malformed packet",
 	0x82: "protocol error",
 	0x83: "error specific to the broker",
-	0x84: "it does not support MQTT 5",
+	0x84: "it does not support this version of MQTT",
 	0x85: "client id not allowed",
 	0x86: "bad user name or password",
 	0x87: "not authorized",
@@ -93,13 +94,16 @@ func reasonText(code byte, detail, server string) string {
 	}
 	text := fmt.Sprintf("%s (0x%02X)", words, code)
 	if detail != "" {
-		text += ": " + detail
+		text += ": " + short(detail)
 	}
 	if server != "" {
-		text += ": the broker names " + server
+		text += ": the broker names " + short(server)
 	}
 	return text
 }
+
+// short cuts what a broker says, which may have 64 KB.
+func short(text string) string { return cut.Text(text, 200) }
 
 // passing are the reason codes of a refused connection or subscription that may
 // pass by themselves.
@@ -181,7 +185,11 @@ func explain(err error) (text string, permanent bool) {
 		return "refused the WebSocket: " + refused.Error(), refused.status >= 400 && refused.status < 500 && refused.status != 429
 	case errors.Is(err, websocket.ErrBadHandshake):
 		return "does not speak WebSocket on this path", true
-	case errors.Is(err, errOldBroker):
+	case errors.Is(err, errSpeaksTLS), errors.Is(err, errSpeaksHTTP):
+		return "cannot be used: " + err.Error(), true
+	case errors.Is(err, errNoTLS), errors.Is(err, errNoWebSocket):
+		return "cannot be used: " + err.Error(), false
+	case errors.Is(err, errOnlyV3):
 		return "cannot be used: " + err.Error(), true
 	case errors.Is(err, errMalformed):
 		return "cannot be used: " + err.Error(), false
@@ -190,7 +198,7 @@ func explain(err error) (text string, permanent bool) {
 	case errors.Is(err, os.ErrDeadlineExceeded), isTimeout(err):
 		return "did not answer in time", false
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "closed the connection without an answer", false
+		return "closed the connection without an answer, as ports for TLS or WebSocket may do", false
 	}
 	return "cannot be reached: " + err.Error(), false
 }

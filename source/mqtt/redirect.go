@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/eclipse/paho.golang/packets"
+
+	"github.com/sluiceio/sluice/internal/redact"
 )
 
 // maxHops is how often in a row a source follows brokers that name another one.
@@ -61,7 +63,7 @@ func (c *Config) referred(from *url.URL, reference string) *url.URL {
 
 // refer takes a reference of the broker in use. If it may be followed, the next
 // attempt to connect goes there, and further ones until one fails; the error then
-// says so and is none that stays.
+// says so and is not a permanent move.
 func (l *link) refer(code byte, reference string, e *Error) *Error {
 	if reference == "" || code != packets.DisconnectUseAnotherServer && code != packets.DisconnectServerMoved {
 		return e
@@ -95,5 +97,5 @@ func (l *link) aim(u *url.URL) {
 		u = l.redirect
 	}
 	l.target = u
-	l.status.broker = u.Redacted()
+	l.status.broker = redact.Parsed(u)
 }

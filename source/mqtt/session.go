@@ -1,17 +1,19 @@
 package mqtt
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 	pahosession "github.com/eclipse/paho.golang/paho/session"
 	"github.com/eclipse/paho.golang/paho/session/state"
+
+	"github.com/sluiceio/sluice/internal/repeat"
 )
 
 // session is paho's session manager for one client id. What we send
@@ -21,12 +23,15 @@ import (
 type session struct {
 	pahosession.SessionManager // for packets that we originate
 
-	inbox  *inbox
-	counts *counters
-	limit  int  // receive maximum
-	fast   bool // take PUBLISH packets before paho
-	stuck  func(*conn, *window)
-	log    *slog.Logger
+	inbox   *inbox
+	counts  *counters
+	fast    bool // take PUBLISH packets before paho
+	stuck   func(*conn)
+	log     *slog.Logger
+	win     *window
+	repeats repeat.Lines
+
+	overlap atomic.Pointer[overlap] // of the connection's subscriptions; nil if they do not
 
 	topics *interner // used by the goroutine that reads the connection
 	batch  []item    // likewise: received, not yet in the inbox
@@ -34,26 +39,21 @@ type session struct {
 
 	mu   sync.Mutex
 	conn *conn
-	win  *window
-	two  map[uint16]*exchange
 }
 
 // batchSize is how many messages are passed on at once.
 const batchSize = 256
 
-var errID = errors.New("the broker sent a message without packet identifier")
-
-func newSession(cfg *Config, in *inbox, counts *counters, log *slog.Logger, stuck func(*conn, *window)) *session {
+func newSession(cfg *Config, in *inbox, counts *counters, log *slog.Logger, stuck func(*conn)) *session {
 	return &session{
 		SessionManager: state.NewInMemory(),
-		inbox:          in, counts: counts, limit: cfg.ReceiveMaximum, fast: !cfg.DisableFastPath, stuck: stuck, log: log,
-		topics: newInterner(), quiet: newInterner(), two: map[uint16]*exchange{},
+		inbox:          in, counts: counts, fast: !cfg.DisableFastPath, stuck: stuck, log: log,
+		win: newWindow(cfg.ReceiveMaximum, counts, in.memory), topics: newInterner(), quiet: newInterner(),
 	}
 }
 
-// ConAckReceived begins a new window. If the broker has kept the session it will
-// send again what is not acknowledged, so what still waits for Read is dropped;
-// if it has not, that is all there is, and it stays.
+// ConAckReceived begins the window of a connection. What waits for Read stays there: if
+// the broker has kept the session, what it sends again is recognized.
 func (s *session) ConAckReceived(w io.Writer, cp *packets.Connect, ca *packets.Connack) error {
 	c, ok := w.(*conn)
 	if !ok {
@@ -65,26 +65,16 @@ func (s *session) ConAckReceived(w io.Writer, cp *packets.Connect, ca *packets.C
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.batch = s.batch[:0]
-	if !ca.SessionPresent {
-		clear(s.two)
-	} else if s.win != nil {
-		s.inbox.purge(s.win)
-	}
 	s.conn = c
-	s.win = newWindow(s.limit, s.counts, c.outbox, nil)
-	win := s.win
-	win.stuck = func() { s.stuck(c, win) }
-	c.win = win
+	c.epoch = s.win.resume(c.outbox, ca.SessionPresent, func() { s.stuck(c) })
 	return nil
 }
 
-// ConnectionLost ends the window: nothing that it held can be acknowledged any
-// more.
+// ConnectionLost ends the window: what it held can be acknowledged on the next
+// connection only.
 func (s *session) ConnectionLost(dp *packets.Disconnect) error {
 	s.mu.Lock()
-	if s.win != nil {
-		s.win.close()
-	}
+	s.win.suspend()
 	s.conn = nil
 	s.mu.Unlock()
 	return s.SessionManager.ConnectionLost(dp)
@@ -96,31 +86,33 @@ func (s *session) Ack(*packets.Publish) error { return nil }
 
 // receive takes messages off the stream. It implements receiver.
 func (s *session) receive(c *conn, flags byte, body []byte) bool {
-	if !s.fast || c.win == nil {
+	if !s.fast || c.epoch == 0 {
 		return false
 	}
-	p, ok := decodePublish(flags, body, s.topics)
+	p, ok := decodePublish(flags, body, s.topics, c.v3)
 	if !ok {
 		return false
 	}
-	it := item{publish: p, received: c.readAt, server: c.server}
-	if p.qos == 2 {
-		s.flush(c)
-		if !c.isDone() { // or it would overtake what flush has dropped
-			_ = s.receive2(c, c.win, it) // fails with the connection
-		}
-		return true
-	}
-	s.batch = append(s.batch, it)
+	s.batch = append(s.batch, s.newItem(p, c.readAt, c.server))
 	if len(s.batch) == batchSize {
 		s.flush(c)
 	}
 	return true
 }
 
+// newItem returns a message that was received at a time, from a server.
+func (s *session) newItem(p publish, at time.Time, server string) item {
+	it := item{publish: p, received: at, server: server, weight: p.weight()}
+	s.overlap.Load().sort(&it)
+	if p.qos > 0 || it.via != nil {
+		it.hash = p.fingerprint()
+	}
+	return it
+}
+
 // flush passes on what receive has collected. It implements receiver.
 func (s *session) flush(c *conn) {
-	if c.win == nil {
+	if c.epoch == 0 {
 		return // the batch may be another connection's: this one may have been given up
 	}
 	defer func() {
@@ -128,8 +120,8 @@ func (s *session) flush(c *conn) {
 		s.batch = s.batch[:0]
 	}()
 	for rest := s.batch; len(rest) > 0; {
-		n, full, err := s.admit(c.win, rest)
-		s.deliver(c, rest[:n])
+		fresh, n, full, err := s.admit(c.epoch, rest)
+		s.deliver(c, fresh)
 		rest = rest[n:]
 		if err != nil {
 			return
@@ -143,35 +135,62 @@ func (s *session) flush(c *conn) {
 	}
 }
 
-// admit gives QoS 1 messages their places in the window and returns how many of
-// the batch may be delivered, and what the others have to wait for.
-func (s *session) admit(w *window, items []item) (n int, full <-chan struct{}, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// admit gives QoS 1 and 2 messages their places in the window. It returns those of the
+// batch that are to be delivered, in its memory, how many it has seen to, and what the
+// others have to wait for.
+func (s *session) admit(epoch uint64, items []item) (fresh []item, n int, full <-chan struct{}, err error) {
+	fresh = items[:0]
+	var again, copied uint64
+	defer func() {
+		s.counts.recognized.Add(again)
+		s.counts.copied.Add(copied)
+	}()
+	s.win.mu.Lock()
+	defer s.win.mu.Unlock()
 	for i := range items {
 		it := &items[i]
-		if it.qos == 0 {
+		if it.qos > 0 {
+			a := s.win.admit(epoch, it)
+			if a.full != nil || a.err != nil {
+				return fresh, i, a.full, a.err
+			}
+			if a.copied {
+				copied++
+			} else if a.known {
+				again++
+			}
+			if a.known {
+				continue
+			}
+			it.acker, it.seq = s.win, a.seq
+		} else if s.win.copies.of(it) != nil {
+			copied++
 			continue
 		}
-		if it.seq, full, err = w.addLocked(it.id, false); full != nil || err != nil {
-			return i, full, err
-		}
-		it.acker = w
+		s.win.copies.note(it)
+		fresh = append(fresh, *it)
 	}
-	return len(items), nil, nil
+	return fresh, len(items), nil, nil
 }
 
-// overrun notes that the broker has exceeded the receive maximum.
+// overrun notes that the broker has exceeded the receive maximum. In MQTT 3.1.1 there is
+// none, and waiting is the ordinary way to hold the broker back.
 func (s *session) overrun(c *conn) {
+	if c.v3 {
+		return
+	}
 	s.counts.overruns.Add(1)
 	if !c.overrun {
 		c.overrun = true
-		s.log.Warn("the MQTT broker sends more than the receive maximum allows; reading waits", "receive_maximum", s.limit)
+		s.log.Warn("the MQTT broker sends more than the receive maximum allows; reading waits", "receive_maximum", s.win.limit)
 	}
 }
 
-// deliver puts items into the inbox and waits while it is full.
+// deliver puts items into the inbox and waits while the source holds too much.
 func (s *session) deliver(c *conn, items []item) {
+	if len(items) == 0 {
+		return
+	}
 	var bytes, dup uint64
 	for i := range items {
 		bytes += uint64(len(items[i].payload))
@@ -182,38 +201,54 @@ func (s *session) deliver(c *conn, items []item) {
 	s.counts.received.Add(uint64(len(items)))
 	s.counts.bytes.Add(bytes)
 	s.counts.redelivered.Add(dup)
-	dropped, wait := s.inbox.push(items)
-	s.counts.dropped.Add(uint64(dropped))
-	if wait == nil || c == nil {
+	if dropped := s.inbox.push(items); dropped > 0 {
+		s.dropped(dropped)
+	}
+	if c == nil {
 		return
 	}
-	c.await(wait)
+	if room := s.inbox.memory.wait(); room != nil {
+		c.await(room)
+	}
+}
+
+// overlapping sets what is known about the connection's subscriptions.
+func (s *session) overlapping(o *overlap) {
+	s.overlap.Store(o)
+	s.win.mu.Lock()
+	defer s.win.mu.Unlock()
+	s.win.copies.reset()
+}
+
+// dropped counts QoS 0 messages that found no room, and says so now and then.
+func (s *session) dropped(n int) {
+	s.counts.dropped.Add(uint64(n))
+	const text = "QoS 0 messages are dropped: they come in faster than they are taken"
+	if count, ok := s.repeats.Admit("", text, n); ok {
+		s.log.Warn(text, "count", count)
+	}
 }
 
 // PacketReceived is paho's way in: PUBLISH packets that receive did not take,
 // PUBREL, and the answers to our subscriptions.
 func (s *session) PacketReceived(cp *packets.ControlPacket, pubs chan<- *packets.Publish) error {
 	s.mu.Lock()
-	c, w := s.conn, s.win
+	c := s.conn
 	s.mu.Unlock()
 	switch p := cp.Content.(type) {
 	case *packets.Publish:
 		if c == nil {
 			return nil
 		}
-		if p.PacketID == 0 || p.QoS > 2 {
-			c.refuse(packets.DisconnectProtocolError, errID)
-			return errID
+		if code, err := faultOf(p); err != nil {
+			c.refuse(code, err)
+			return err
 		}
-		it := item{publish: fromPaho(p, s.topics), received: c.readAt, server: c.server}
-		if p.QoS == 2 {
-			return s.receive2(c, w, it)
-		}
-		s.batch = append(s.batch, it)
+		s.batch = append(s.batch, s.newItem(fromPaho(p, s.topics), c.readAt, c.server))
 		s.flush(c)
 		return nil
 	case *packets.Pubrel:
-		s.released(p.PacketID, w)
+		s.win.complete(p.PacketID)
 		return nil
 	}
 	return s.SessionManager.PacketReceived(cp, pubs)
@@ -221,23 +256,22 @@ func (s *session) PacketReceived(cp *packets.ControlPacket, pubs chan<- *packets
 
 // receive0 takes a QoS 0 message that paho has decoded.
 func (s *session) receive0(p *paho.Publish) {
-	it := item{received: time.Now()}
 	s.mu.Lock()
-	if s.conn != nil {
-		it.server = s.conn.server
-	}
+	c := s.conn
 	s.mu.Unlock()
-	it.publish = fromPaho(p.Packet(), s.quiet)
-	s.deliver(nil, []item{it})
-}
-
-// inFlight returns how many messages of the current connection count against the
-// receive maximum.
-func (s *session) inFlight() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.win == nil {
-		return 0
+	packet := p.Packet()
+	if code, err := faultOf(packet); err != nil {
+		if c != nil {
+			c.refuse(code, err)
+			_ = c.Close() // this is not the goroutine that reads
+		}
+		return
 	}
-	return int(s.win.held.Load())
+	server := ""
+	if c != nil {
+		server = c.server
+	}
+	it := s.newItem(fromPaho(packet, s.quiet), time.Now(), server)
+	fresh, _, _, _ := s.admit(0, []item{it}) // QoS 0 needs no place in a window
+	s.deliver(nil, fresh)
 }

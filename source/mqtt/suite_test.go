@@ -3,6 +3,7 @@ package mqtt_test
 import (
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,12 +17,13 @@ import (
 
 // TestSuite runs the conformance suite for sources.
 func TestSuite(t *testing.T) {
-	for name, disable := range map[string]bool{"fast": false, "paho": true} {
+	for name, disable := range map[string]bool{"fast": false, "paho": true, "fast, MQTT 3.1.1": false, "paho, MQTT 3.1.1": true} {
 		t.Run(name, func(t *testing.T) {
+			opts := mqttfake.Options{OnlyV3: strings.HasSuffix(name, "3.1.1")}
 			brokers := map[bridge.Source]*mqttfake.Broker{}
 			bridgetest.TestSource(t, bridgetest.SourceSuite{
 				New: func(t *testing.T) bridge.Source {
-					b := mqttfake.New(mqttfake.Options{})
+					b := mqttfake.New(opts)
 					t.Cleanup(b.Close)
 					s, err := mqtt.New(mqtt.Config{
 						Brokers: []string{"mqtt://broker.test"}, ClientID: "suite", Dial: b.Dial, DisableFastPath: disable,

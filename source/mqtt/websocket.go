@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,12 +11,15 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/sluiceio/sluice/internal/redact"
 )
 
 // webSocket opens a WebSocket (MQTT 5.0, section 6).
 func (d dialer) webSocket(ctx context.Context, u *url.URL) (net.Conn, error) {
+	var raw *firstRead
 	wd := websocket.Dialer{
-		NetDialContext: d.network,
+		NetDialContext: remember(d.network, &raw),
 		Subprotocols:   []string{"mqtt"},
 	}
 	if u.Scheme == "wss" {
@@ -35,12 +39,38 @@ func (d dialer) webSocket(ctx context.Context, u *url.URL) (net.Conn, error) {
 		defer resp.Body.Close()
 	}
 	if errors.Is(err, websocket.ErrBadHandshake) && resp != nil {
-		return nil, &handshakeError{resp.StatusCode, resp.Status}
+		if said, _ := io.ReadAll(resp.Body); u.Scheme == "ws" && bytes.Contains(said, []byte("HTTPS")) {
+			return nil, errSpeaksTLS // as servers of the web say to those who try without
+		}
+		return nil, &handshakeError{resp.StatusCode, short(redact.Of(u.String()).Text(resp.Status))}
 	}
 	if err != nil {
-		return nil, err
+		return nil, redact.Of(u.String()).Error(d.explain(ctx, u, raw, err))
 	}
+	raw.open = true
 	return &webSocketConn{Conn: c}, nil
+}
+
+// explain tells why no WebSocket was opened where an error does not.
+func (d dialer) explain(ctx context.Context, u *url.URL, raw *firstRead, err error) error {
+	if raw == nil { // not even a connection
+		return err
+	}
+	odd := misplaced(raw.first[:raw.n])
+	if u.Scheme == "ws" && raw.n == 0 && closedEarly(err) {
+		odd = d.probe(ctx, &url.URL{Scheme: "mqtt", Host: u.Host})
+	}
+	switch {
+	case u.Scheme == "ws" && errors.Is(odd, errSpeaksTLS):
+		return odd
+	case u.Scheme == "ws" && odd == nil && (raw.n > 0 || closedEarly(err)):
+		return fmt.Errorf("%w: %w", errNoWebSocket, err)
+	case u.Scheme == "wss" && raw.n == 0 && closedEarly(err):
+		return fmt.Errorf("%w: %w", errNoTLS, err)
+	case u.Scheme == "wss" && closedEarly(err): // TLS there is
+		return fmt.Errorf("%w: %w", errNoWebSocket, err)
+	}
+	return err
 }
 
 // handshakeError is the answer of an HTTP server that opened no WebSocket.

@@ -1,40 +1,55 @@
 package mqtt
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sluiceio/sluice/bridge"
 )
 
-// window holds the QoS 1 and 2 messages of one network connection between
-// receipt and acknowledgement, in order of receipt. Settling a message costs a
-// constant time however many are held: a message's number is its place in the
-// ring, and acknowledgements leave from the ring's head.
-//
-// A window ends with its connection: after close, settling is a no-op, because
-// a packet identifier means nothing on another connection; the broker sends the
-// message again.
+// window holds the QoS 1 and 2 messages of a session between receipt and
+// acknowledgement. Those of the current connection are in a ring, in order of receipt:
+// settling a message costs a constant time however many are held, since a message's
+// number is its place in the ring, and acknowledgements leave from the ring's head. What
+// is left of earlier connections is in past.
 type window struct {
-	limit  int     // receive maximum
-	out    *outbox // takes the acknowledgement packets
-	stuck  func()  // told when only failed messages and what waits for them are left
+	limit  int // receive maximum
 	counts *counters
+	memory *budget
 
 	mu         sync.Mutex
-	open       bool
-	ring       []slot              // length is a power of two
-	head, tail uint64              // numbers of the oldest message held, and of the next
-	pending    int                 // not settled
-	failed     int                 // settled with an error
-	completing map[uint16]struct{} // QoS 2: PUBREC sent, PUBREL awaited
-	room       chan struct{}       // closed when the head moves; nil when nobody waits
+	out        *outbox           // takes the acknowledgement packets; nil between connections
+	epoch      uint64            // number of the connection, from 1
+	stuck      func()            // told when only failed messages and what waits for them are left
+	ring       []slot            // length is a power of two
+	base       uint64            // number of the connection's first message
+	head, tail uint64            // numbers of the oldest message held, and of the next
+	pending    int               // in the ring and not settled
+	failed     int               // in the ring and settled with an error
+	completing map[uint16]uint64 // QoS 2: PUBREC sent, PUBREL awaited; fingerprints by packet identifier
+	room       chan struct{}     // closed when the head moves; nil when nobody waits
+	inRing     idSet
+	past       past
+	copies     copies
+	followers  map[uint64][]uint64 // by number of a message: copies of it that wait for it
 	held       atomic.Int64        // messages that count against limit, for readers without mu
 }
 
+// idSet is a set of packet identifiers.
+type idSet [1 << 16 / 64]uint64
+
+func (s *idSet) add(id uint16)      { s[id/64] |= 1 << (id % 64) }
+func (s *idSet) remove(id uint16)   { s[id/64] &^= 1 << (id % 64) }
+func (s *idSet) has(id uint16) bool { return s[id/64]&(1<<(id%64)) != 0 }
+
 type slot struct {
-	id    uint16
-	state slotState
-	qos2  bool
+	hash   uint64 // fingerprint
+	weight uint32 // memory that the message takes up: less than 9 times the largest packet
+	id     uint16
+	state  slotState
+	qos2   bool
 }
 
 type slotState uint8
@@ -56,51 +71,72 @@ const (
 
 const minRing = 64
 
-func newWindow(limit int, counts *counters, out *outbox, stuck func()) *window {
+func newWindow(limit int, counts *counters, memory *budget) *window {
 	return &window{
-		limit: limit, counts: counts, out: out, stuck: stuck,
-		open: true, ring: make([]slot, minRing), completing: map[uint16]struct{}{},
+		limit: limit, counts: counts, memory: memory,
+		base: 1, head: 1, tail: 1, // so that 0 is no message's number
+		ring: make([]slot, minRing), completing: map[uint16]uint64{}, past: newPast(),
+		copies: newCopies(limit), followers: map[uint64][]uint64{},
 	}
 }
 
-// add takes in a message and returns its number. When as many are held as the
-// broker may send it returns a channel instead, to wait for before trying again:
-// a broker that ignores the receive maximum (Mosquitto 2.0 does after a reconnect,
-// when it is told not to limit itself) has to wait, which is kinder than the
-// disconnecting that MQTT suggests. QoS 2 messages that only wait for PUBREL do
-// not count, since it is behind what would have to wait for it.
-func (w *window) add(id uint16, qos2 bool) (seq uint64, full <-chan struct{}, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.addLocked(id, qos2)
+// admission is what becomes of a message that was received.
+type admission struct {
+	seq    uint64          // the number of a new message
+	known  bool            // it is not new, and has been seen to
+	copied bool            // it is another copy of a message
+	full   <-chan struct{} // wait for this and try again
+	err    error           // the connection is not the current one
 }
 
-func (w *window) addLocked(id uint16, qos2 bool) (seq uint64, full <-chan struct{}, err error) {
-	n := int(w.tail - w.head)
-	if !w.open {
-		return 0, nil, net.ErrClosed
-	}
-	if n >= w.limit {
+// admit takes in a message of connection epoch. When as many are held as the
+// broker may send it has to be tried again later: a broker that ignores the receive
+// maximum (Mosquitto 2.0 does after a reconnect, when it is told not to limit itself)
+// has to wait, which is kinder than the disconnecting that MQTT suggests. QoS 2
+// messages that only wait for PUBREL do not count, since it is behind what would have
+// to wait for it. mu is held.
+func (w *window) admit(epoch uint64, p *item) admission {
+	switch {
+	case w.out == nil || w.epoch != epoch:
+		return admission{err: net.ErrClosed}
+	case p.dup && w.retransmitted(p):
+		return admission{known: true}
+	case int(w.tail-w.head) >= w.limit:
 		if w.room == nil {
 			w.room = make(chan struct{})
 		}
-		return 0, w.room, nil
+		return admission{full: w.room}
+	case p.dup && w.rejoin(p):
+		return admission{known: true}
 	}
-	if n == len(w.ring) {
+	if h := w.copies.of(p); h != nil {
+		w.admitCopy(p, h)
+		return admission{known: true, copied: true}
+	}
+	w.supersede(p)
+	w.pending++
+	return admission{seq: w.push(slot{id: p.id, hash: p.hash, weight: uint32(p.weight), qos2: p.qos == 2})}
+}
+
+// push adds a message to the ring and returns its number.
+func (w *window) push(s slot) uint64 {
+	if int(w.tail-w.head) == len(w.ring) {
 		w.grow()
 	}
-	seq = w.tail
-	w.ring[seq&uint64(len(w.ring)-1)] = slot{id: id, qos2: qos2}
+	seq := w.tail
+	*w.at(seq) = s
 	w.tail++
-	w.pending++
+	w.inRing.add(s.id)
 	w.held.Add(1)
-	return seq, nil, nil
+	return seq
 }
+
+func (w *window) at(seq uint64) *slot { return &w.ring[seq&uint64(len(w.ring)-1)] }
 
 func (w *window) grow() {
 	ring := make([]slot, 2*len(w.ring))
 	for s := w.head; s != w.tail; s++ {
-		ring[s&uint64(len(ring)-1)] = w.ring[s&uint64(len(w.ring)-1)]
+		ring[s&uint64(len(ring)-1)] = *w.at(s)
 	}
 	w.ring = ring
 }
@@ -110,20 +146,35 @@ func (w *window) grow() {
 // with the acknowledgements behind it, since MQTT wants them in order; the
 // broker sends all of them again on the next connection. Done implements
 // bridge.Acker.
-func (w *window) Done(seq uint64, err error) {
+func (w *window) Done(seq uint64, o bridge.Outcome, err error) {
+	switch {
+	case o.Settled():
+		err = nil
+	case err == nil:
+		err = errNotSettled
+	}
 	w.mu.Lock()
-	stuck := w.done(seq, err)
+	stuck := w.settle(seq, err)
+	stuck = w.settleFollowers(seq, err) || stuck
+	told := w.stuck
 	w.mu.Unlock()
 	if stuck {
-		w.stuck()
+		told()
 	}
 }
 
-func (w *window) done(seq uint64, err error) (stuck bool) {
-	if !w.open || seq < w.head || seq >= w.tail {
+var errNotSettled = errors.New("the message was not settled")
+
+func (w *window) settle(seq uint64, err error) (stuck bool) {
+	if seq < w.base {
+		if seq = w.settlePast(seq, err); seq == 0 {
+			return false
+		}
+	}
+	if seq < w.head || seq >= w.tail {
 		return false
 	}
-	s := &w.ring[seq&uint64(len(w.ring)-1)]
+	s := w.at(seq)
 	if s.state != slotPending {
 		return false
 	}
@@ -141,54 +192,60 @@ func (w *window) done(seq uint64, err error) (stuck bool) {
 	return w.failed > 0 && w.pending == 0
 }
 
-// release acknowledges the settled messages at the head.
+// release acknowledges the settled messages at the head. Their memory is given back only
+// now, not when they are settled: the payloads of neighbours are parts of the same read
+// buffer, which lives as long as the last of them.
 func (w *window) release() {
 	if w.room != nil {
 		close(w.room)
 		w.room = nil
 	}
+	var weight int64
 	w.out.Lock()
-	defer w.out.Unlock()
 	for ; w.head != w.tail; w.head++ {
-		s := w.ring[w.head&uint64(len(w.ring)-1)]
+		s := w.at(w.head)
 		if s.state != slotDone {
-			return
+			break
 		}
 		kind := byte(pubackByte)
 		if s.qos2 {
 			kind = pubrecByte
-			w.completing[s.id] = struct{}{}
+			w.completing[s.id] = s.hash
 		} else {
 			w.held.Add(-1)
 		}
+		weight += int64(s.weight)
+		w.inRing.remove(s.id)
 		w.out.append4(kind, 2, byte(s.id>>8), byte(s.id))
 		w.counts.acked.Add(1)
 	}
+	w.out.Unlock()
+	w.memory.release(weight)
 }
 
-// complete answers PUBREL: the exchange of a QoS 2 message is over.
+// complete answers PUBREL: the exchange of a QoS 2 message is over, and its packet
+// identifier free.
 func (w *window) complete(id uint16) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.open {
+	if w.out == nil {
 		return
 	}
-	if _, ok := w.completing[id]; ok {
-		delete(w.completing, id)
-		w.held.Add(-1)
-	}
+	w.forget(id)
 	w.out.Lock()
 	w.out.append4(pubcompByte, 2, byte(id>>8), byte(id))
 	w.out.Unlock()
 }
 
-// close ends the window with its connection.
-func (w *window) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.open = false
-	w.held.Store(0)
-	w.ring, w.completing = nil, nil
+// forget ends the exchange of a QoS 2 message, if there is one.
+func (w *window) forget(id uint16) {
+	if _, ok := w.completing[id]; ok {
+		delete(w.completing, id)
+		w.held.Add(-1)
+	}
+	if e := w.past.lost[id]; e != nil && e.qos2 {
+		delete(w.past.lost, id)
+	}
 }
 
 // isStuck reports whether nothing but failed messages, and what waits for them,
@@ -196,5 +253,5 @@ func (w *window) close() {
 func (w *window) isStuck() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.open && w.failed > 0 && w.pending == 0
+	return w.failed > 0 && w.pending == 0
 }

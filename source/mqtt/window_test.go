@@ -7,12 +7,24 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluiceio/sluice/bridge"
 	"pgregory.net/rapid"
 )
 
 func testWindow(limit int) (*window, *outbox) {
 	out := newOutbox()
-	return newWindow(limit, &counters{}, out, func() {}), out
+	w := newWindow(limit, &counters{}, newBudget(1<<30))
+	w.resume(out, false, func() {})
+	return w, out
+}
+
+// add takes in a QoS 1 message.
+func (w *window) add(id uint16) (seq uint64, full <-chan struct{}, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := w.admit(w.epoch, &item{publish: publish{id: id, qos: 1}})
+	return a.seq, a.full, a.err
 }
 
 // ids returns the packet identifiers of the acknowledgements in out.
@@ -36,7 +48,7 @@ func TestWindowOrder(t *testing.T) {
 		boom := errors.New("boom")
 		for range rapid.IntRange(1, 500).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "add") || len(order) == 0 {
-				seq, full, err := w.add(uint16(len(state)+1), false)
+				seq, full, err := w.add(uint16(len(state) + 1))
 				if err != nil || (full != nil) != (len(order) == limit) {
 					t.Fatalf("add: %v %v with %d of %d", full, err, len(order), limit)
 				}
@@ -55,9 +67,13 @@ func TestWindowOrder(t *testing.T) {
 			if open[seq] {
 				open[seq], state[seq] = false, err
 			}
-			w.Done(seq, err)
+			o := bridge.Stored
+			if err != nil {
+				o = bridge.Abandoned
+			}
+			w.Done(seq, o, err)
 			for len(order) > 0 && !open[order[0]] && state[order[0]] == nil {
-				want = append(want, int(order[0])+1)
+				want = append(want, int(order[0]))
 				order = order[1:]
 			}
 		}
@@ -73,28 +89,28 @@ func TestWindowOrder(t *testing.T) {
 	})
 }
 
-func TestWindowClosedDoesNothing(t *testing.T) {
+func TestSuspendedWindowDoesNothing(t *testing.T) {
 	w, out := testWindow(10)
-	seq, _, _ := w.add(1, false)
-	w.close()
-	w.Done(seq, nil)
+	seq, _, _ := w.add(1)
+	w.suspend()
+	w.Done(seq, bridge.Stored, nil)
 	require.Empty(t, ids(out))
 }
 
 func TestWindowFull(t *testing.T) {
 	w, out := testWindow(65535)
 	for i := range 65535 {
-		_, full, err := w.add(uint16(i+1), false)
+		_, full, err := w.add(uint16(i + 1))
 		require.True(t, full == nil && err == nil)
 	}
-	_, full, err := w.add(1, false)
+	_, full, err := w.add(1)
 	require.NoError(t, err)
 	require.NotNil(t, full)
-	for seq := uint64(65534); seq > 0; seq-- {
-		w.Done(seq, nil)
+	for seq := uint64(65535); seq > 1; seq-- {
+		w.Done(seq, bridge.Stored, nil)
 	}
 	require.Empty(t, ids(out))
-	w.Done(0, nil)
+	w.Done(1, bridge.Stored, nil)
 	require.Len(t, ids(out), 65535)
 	<-full
 }
@@ -105,10 +121,10 @@ func TestWindowDoesNotAllocate(t *testing.T) {
 		out.buf = out.buf[:0]
 		var seqs [100]uint64
 		for i := range seqs {
-			seqs[i], _, _ = w.add(uint16(i+1), false)
+			seqs[i], _, _ = w.add(uint16(i + 1))
 		}
 		for _, s := range seqs {
-			w.Done(s, nil)
+			w.Done(s, bridge.Stored, nil)
 		}
 	}))
 }
@@ -139,12 +155,12 @@ func TestOutboxKeepsOrder(t *testing.T) {
 func BenchmarkWindow(b *testing.B) {
 	w, out := testWindow(65535)
 	for i := range 65534 {
-		_, _, _ = w.add(uint16(i+1), false)
+		_, _, _ = w.add(uint16(i + 1))
 	}
-	next := uint64(0)
+	next := uint64(1)
 	for b.Loop() {
-		_, _, _ = w.add(1, false)
-		w.Done(next, nil)
+		_, _, _ = w.add(1)
+		w.Done(next, bridge.Stored, nil)
 		next++
 		out.buf = out.buf[:0]
 	}

@@ -163,7 +163,7 @@ func TestRulesSelectTheSource(t *testing.T) {
 	sink := new(bridgetest.Sink)
 	p, err := bridge.New(bridge.Config{
 		Sources: sources,
-		Rules: map[string]bridge.Rule{"r": bridge.RuleFunc(func(out *bridge.Batch, m *bridge.Message) error {
+		Rules: map[string]bridge.Rule{"r": bridge.RuleFunc(func(out *bridge.Out, m *bridge.Message) error {
 			out.Add(bridge.Record{Dest: "d", Data: m.Payload})
 			return nil
 		}, "$sources/replay:two")},

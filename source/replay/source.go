@@ -35,10 +35,10 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if (c.Path == "") == (c.Reader == nil) {
-		errs = append(errs, errors.New("replay: either Path or Reader must be set"))
+		errs = append(errs, fmt.Errorf("replay: %w", &bridge.FieldError{Path: "Path", Err: errors.New("either Path or Reader must be set")}))
 	}
 	if !(c.Speed >= 0) || math.IsInf(c.Speed, 1) {
-		errs = append(errs, fmt.Errorf("replay: Speed: %v is not a speed", c.Speed))
+		errs = append(errs, fmt.Errorf("replay: %w", &bridge.FieldError{Path: "Speed", Err: fmt.Errorf("%v is not a speed", c.Speed)}))
 	}
 	return errors.Join(errs...)
 }

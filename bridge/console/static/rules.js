@@ -40,7 +40,7 @@ function detail(root, info) {
     update() {
       const f = figures();
       if (!f) return;
-      top.update([f.enabled ? 'enabled' : 'disabled: it sees no messages', f.enabled && `${rate(f.rate)} matched`, f.rate > 0 && `${Math.round(100 * f.passed_rate / f.rate)} % pass`]);
+      top.update([f.enabled ? 'enabled' : 'disabled: it sees no messages', f.enabled && `${rate(f.rate)} matched`, f.rate > 0 && `${Math.round(100 * f.passed_rate / f.rate)} % pass`, info.fallback && `fallback: ${info.fallback}`]);
       last.update(f);
       outcome.update(f);
       actions.update(f);

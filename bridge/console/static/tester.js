@@ -5,13 +5,16 @@ import { call, store } from './store.js';
 
 const example = 'SELECT payload.temp AS temp, clientid, topic\nFROM "sensors/#"\nWHERE payload.temp > 20';
 // What was written last, so that looking at another section loses nothing.
-const draft = { sql: '', topic: 'sensors/hall/temp', payload: '{\n  "temp": 23.5\n}', columns: '', template: '' };
+const draft = { sql: '', topic: 'sensors/hall/temp', payload: '{\n  "temp": 23.5\n}', columns: '', template: '', source: '' };
 
 export function tester(root, chosen) {
   const editor = editorOf('Statement', draft.sql || example, (text, faults) => highlight(text, faults));
   const payload = editorOf('Payload', draft.payload, (text) => json(text));
   const topic = h('input', { value: draft.topic, spellcheck: 'false', list: 'events', placeholder: 'a/topic' });
   const columns = h('input', { value: draft.columns, spellcheck: 'false', placeholder: '{"clientid": "c1", "qos": 1}' });
+  const names = store.topology.sources.map((s) => s.name);
+  const source = h('select', {}, h('option', { value: '' }, 'any of them'), names.map((name) => h('option', { value: name }, name)));
+  source.value = draft.source;
   const template = h('input', { value: draft.template, spellcheck: 'false', placeholder: '${.}' });
   const result = h('section', { class: 'result', 'aria-live': 'polite', 'aria-label': 'Result' });
   const run = h('button', { type: 'button', class: 'primary', click: () => test() }, 'Run');
@@ -22,6 +25,7 @@ export function tester(root, chosen) {
       h('div', { class: 'field' }, h('span', { class: 'label' }, 'Statement'), editor.root),
       field('Topic, or event', topic),
       h('datalist', { id: 'events' }, ['client/connected', 'client/disconnected', 'session/subscribed', 'session/unsubscribed', 'message/delivered', 'message/acked', 'message/dropped'].map((e) => h('option', { value: '$events/' + e }))),
+      names.length > 1 ? field('Source, whose columns the event has', source) : '',
       h('div', { class: 'field' }, h('span', { class: 'label' }, 'Payload'), payload.root),
       field('Further columns, as JSON', columns), field('Template for each row', template),
       h('div', { class: 'actions' }, run, h('span', { class: 'muted' }, 'Runs as you type; Ctrl+Enter runs at once'))),
@@ -32,7 +36,7 @@ export function tester(root, chosen) {
   async function test() {
     clearTimeout(timer);
     const mine = ++turn;
-    Object.assign(draft, { sql: editor.text(), payload: payload.text(), topic: topic.value, columns: columns.value, template: template.value });
+    Object.assign(draft, { sql: editor.text(), payload: payload.text(), topic: topic.value, columns: columns.value, template: template.value, source: source.value });
     let more;
     try { more = draft.columns.trim() ? JSON.parse(draft.columns) : undefined; } catch (e) {
       result.replaceChildren(h('div', { class: 'problem blocked' }, 'Further columns: ' + e.message));
@@ -40,13 +44,13 @@ export function tester(root, chosen) {
     }
     let reply;
     try {
-      reply = await call('POST', 'test', { sql: draft.sql, topic: draft.topic, payload: draft.payload, columns: more, template: draft.template });
+      reply = await call('POST', 'test', { sql: draft.sql, topic: draft.topic, payload: draft.payload, columns: more, template: draft.template, source: draft.source || undefined });
     } catch (e) { reply = { rows: [], error: e.message }; }
     if (mine !== turn) return; // a later one is under way
     editor.faults(reply.faults ?? []);
     result.replaceChildren(...outcome(reply, editor));
   }
-  for (const el of [editor.root, payload.root, topic, columns, template]) el.addEventListener('input', later);
+  for (const el of [editor.root, payload.root, topic, source, columns, template]) el.addEventListener('input', later);
   root.addEventListener('keydown', (e) => { if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); test(); } });
   const show = (name) => {
     const rule = store.topology.rules.find((r) => r.name === name);

@@ -104,7 +104,7 @@ function card(e, open) {
       else if (x.end) {
         ends.push(x.end);
         records.get(x.end.record)?.append(h('p', { class: x.end.outcome === 'stored' ? 'ok' : 'error' }, x.end.outcome + (x.end.error ? ': ' + x.end.error : '')));
-      } else if (x.settled?.error) body.append(h('p', { class: 'error' }, `not acknowledged: ${x.settled.error}`));
+      } else if (x.settled?.error) body.append(h('p', { class: 'error' }, `${x.settled.outcome === 'abandoned' ? 'not acknowledged' : `acknowledged, ${x.settled.outcome}`}: ${x.settled.error}`));
       judge(x.settled);
     },
   };

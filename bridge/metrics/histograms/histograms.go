@@ -85,16 +85,18 @@ func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 
 func (p *producer) point(sink string, h *bridge.Histogram, now time.Time) metricdata.HistogramDataPoint[float64] {
 	counts := make([]uint64, len(bounds)+1)
-	for i, n := range h.Buckets {
+	i := 0
+	for _, n := range h.Buckets {
 		counts[max(0, min(i-firstBucket, len(bounds)))] += n
+		i++
 	}
 	point := metricdata.HistogramDataPoint[float64]{
 		Attributes: attribute.NewSet(attribute.String("sink", sink)),
 		StartTime:  p.start, Time: now,
-		Count: h.Count, Sum: h.Sum.Seconds(), Bounds: bounds, BucketCounts: counts,
+		Count: h.Count(), Sum: h.Sum().Seconds(), Bounds: bounds, BucketCounts: counts,
 	}
-	if h.Count > 0 {
-		point.Max = metricdata.NewExtrema(h.Max.Seconds())
+	if h.Count() > 0 {
+		point.Max = metricdata.NewExtrema(h.Max().Seconds())
 	}
 	return point
 }

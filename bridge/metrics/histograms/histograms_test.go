@@ -46,19 +46,22 @@ func collect(t *testing.T, p metrics.Source) map[string]metricdata.HistogramData
 func TestProduce(t *testing.T) {
 	t.Parallel()
 	var h bridge.Histogram
-	h.Count, h.Sum, h.Max = 10, 3*time.Minute, 2*time.Minute
-	h.Buckets[0], h.Buckets[7] = 1, 2 // below 1 µs, and from 64 µs to 128 µs
-	h.Buckets[8], h.Buckets[27] = 3, 1
-	h.Buckets[28], h.Buckets[31] = 1, 2
+	for d, n := range map[time.Duration]int{ // the first below 1 µs, the second from 64 µs to 128 µs
+		0: 1, 100 * time.Microsecond: 2, 200 * time.Microsecond: 3, 100 * time.Second: 1, 200 * time.Second: 1, time.Hour: 2,
+	} {
+		for range n {
+			h.Observe(d)
+		}
+	}
 	p := &fixed{Sinks: map[string]bridge.SinkStats{"a": {Latency: h}, "b": {QueueWait: h, RequestTime: h}}}
 	got := collect(t, p)
 	require.Len(t, got, 6)
 	point := got["sluice.sink.latency a"]
 	require.EqualValues(t, 10, point.Count)
-	require.InDelta(t, 180, point.Sum, 0)
+	require.InDelta(t, 7500.0008, point.Sum, 1e-3)
 	longest, ok := point.Max.Value()
 	require.True(t, ok)
-	require.InDelta(t, 120, longest, 0)
+	require.InDelta(t, 3600, longest, 0)
 	require.InDelta(t, 128e-6, point.Bounds[0], 1e-12)
 	require.InDelta(t, 134.217728, point.Bounds[20], 1e-9)
 	require.Len(t, point.BucketCounts, 22)
@@ -71,9 +74,10 @@ func TestProduce(t *testing.T) {
 
 // The histograms beside the counters, through the Prometheus exporter.
 func Example() {
-	var p metrics.Source = &fixed{Sinks: map[string]bridge.SinkStats{"kinesis": {Success: 2, Latency: bridge.Histogram{
-		Count: 2, Sum: 3 * time.Millisecond, Buckets: [32]uint64{10: 1, 12: 1},
-	}}}} // in a program, a *bridge.Pipeline
+	stats := bridge.SinkStats{Ended: [bridge.Abandoned + 1]uint64{bridge.Stored: 2}}
+	stats.Latency.Observe(time.Millisecond)
+	stats.Latency.Observe(3 * time.Millisecond)
+	var p metrics.Source = &fixed{Sinks: map[string]bridge.SinkStats{"kinesis": stats}} // in a program, a *bridge.Pipeline
 	registry := prometheus.NewRegistry()
 	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithProducer(histograms.New(p)), exporter.WithoutScopeInfo())
 	if err != nil {

@@ -73,13 +73,13 @@ func sluice(tb testing.TB, sql, payload string) worker {
 	r, err := rule.New(rule.Config{SQL: sql, Actions: []rule.Action{{}}})
 	require.NoError(tb, err)
 	m := &bridge.Message{Topic: topic, Payload: []byte(payload), Received: time.Unix(1700000000, 0)}
-	var out bridge.Batch
+	var out bridge.Out
 	return func() ([]byte, error) {
 		out.Reset()
 		if err := r.Apply(&out, m); err != nil {
 			return nil, err
 		}
-		return out.Records[0].Data, nil
+		return out.Records()[0].Data, nil
 	}
 }
 
@@ -124,7 +124,7 @@ func TestSameOutput(t *testing.T) {
 	for _, w := range workloads {
 		r, err := rule.New(rule.Config{SQL: w.sql, Actions: []rule.Action{{}}})
 		require.NoError(t, err)
-		var batch bridge.Batch
+		var batch bridge.Out
 		require.NoError(t, r.Apply(&batch, &bridge.Message{Topic: topic, Payload: []byte(w.payload)}))
 		rows := make([][]byte, 0, len(batch.Records))
 		for _, rec := range batch.Records {

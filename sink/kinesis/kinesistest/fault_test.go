@@ -70,8 +70,9 @@ func TestFaultsThroughTheSDK(t *testing.T) {
 		for way, cfg := range ways {
 			t.Run(tt.name+"/"+way, func(t *testing.T) {
 				t.Parallel()
-				tt.fault.Op, tt.fault.Times = "PutRecords", 1
-				cfg.Faults = kinesistest.Plan{Faults: []kinesistest.Fault{tt.fault}}
+				fault := tt.fault
+				fault.Op, fault.Times = "PutRecords", 1
+				cfg.Faults = kinesistest.Plan{Faults: []kinesistest.Fault{fault}}
 				srv := kinesistest.Start(t, withStream(cfg, "s", 1))
 				out, err := putKeys(t.Context(), srv.Client(once), "a", "b")
 				tt.check(t, out, err)

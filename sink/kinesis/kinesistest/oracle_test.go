@@ -75,7 +75,7 @@ func TestDroppedByKCL(t *testing.T) {
 	put := func(hash string) {
 		enc.Reset([]byte(hash))
 		for i := range 10 {
-			enc.Add(fmt.Append(nil, "key-", i), []byte("d"))
+			enc.Add(fmt.Append(nil, "key-", i), []byte("d"), nil)
 		}
 		in := &kinesis.PutRecordInput{StreamName: new("s"), Data: enc.Append(nil), PartitionKey: new("a")}
 		if hash != "" {

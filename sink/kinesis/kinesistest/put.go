@@ -250,12 +250,15 @@ func (s *Server) putRecord(c *call, in *kinesis.PutRecordInput) (*kinesis.PutRec
 	return out, err
 }
 
-// checkOrdering refuses a SequenceNumberForOrdering that is not of the past.
-// That the record gets a greater number needs no more: numbers of a shard only
-// grow.
+// checkOrdering refuses a SequenceNumberForOrdering that is not of the past, and
+// any where keys do not count. That the record gets a greater number needs no
+// more: numbers of a shard only grow.
 func (st *stream) checkOrdering(in *kinesis.PutRecordInput, now time.Time) error {
 	if in.SequenceNumberForOrdering == nil {
 		return nil
+	}
+	if st.distribution == types.RecordDistributionStrategyAuto {
+		return invalidArgument("SequenceNumberForOrdering is not supported for data streams with the AUTO record distribution strategy.")
 	}
 	q, err := parseSequence(*in.SequenceNumberForOrdering)
 	if sh := st.shard(shardID(q.shard)); err != nil || sh != nil && q.index >= sh.log.next || q.at > max(now.Unix(), q.created) {

@@ -101,7 +101,7 @@ func (s *Server) updateStreamMode(_ *call, in *kinesis.UpdateStreamModeInput) (*
 	}
 	err := s.withActive(streamRef{arn: in.StreamARN}, func(st *stream, now time.Time) error {
 		if st.distribution == types.RecordDistributionStrategyAuto && in.StreamModeDetails.StreamMode == types.StreamModeProvisioned {
-			return clientError(CodeValidationException, "The AUTO record distribution strategy is only supported for data streams with the on-demand capacity mode.")
+			return invalidArgument("The AUTO record distribution strategy is only supported for data streams with the on-demand capacity mode.")
 		}
 		st.update(now, func(time.Time) { st.mode = in.StreamModeDetails.StreamMode })
 		return nil
@@ -125,7 +125,7 @@ func (s *Server) updateDistribution(_ *call, in *kinesis.UpdateStreamRecordDistr
 	}
 	err := s.withActive(streamRef{arn: in.StreamARN}, func(st *stream, _ time.Time) error {
 		if st.mode != types.StreamModeOnDemand {
-			return clientError(CodeValidationException, "The record distribution strategy can only be updated for data streams with the on-demand capacity mode.")
+			return invalidArgument("The record distribution strategy can only be updated for data streams with the on-demand capacity mode.")
 		}
 		st.distribution = in.RecordDistributionStrategy
 		st.saveMeta()

@@ -46,7 +46,7 @@ func (s *Server) createStream(_ *call, in *kinesis.CreateStreamInput) (*kinesis.
 	case onDemand && in.ShardCount != nil:
 		return nil, clientError(CodeValidationException, "ShardCount must not be specified for data streams with the on-demand capacity mode.")
 	case auto && !onDemand:
-		return nil, clientError(CodeValidationException, "The AUTO record distribution strategy is only supported for data streams with the on-demand capacity mode.")
+		return nil, invalidArgument("The AUTO record distribution strategy is only supported for data streams with the on-demand capacity mode.")
 	}
 	return &kinesis.CreateStreamOutput{}, s.insertStream(StreamConfig{
 		Auto: auto, MaxRecordSizeInKiB: deref(in.MaxRecordSizeInKiB), Name: *in.StreamName,

@@ -177,8 +177,28 @@ var streamChecks = []Check{
 		if len(used) < 2 {
 			return errors.New("one key went to one shard")
 		}
+		_, err = e.client().PutRecord(ctx, &kinesis.PutRecordInput{
+			StreamName: &name, Data: []byte("d"), PartitionKey: new("k"), SequenceNumberForOrdering: out.Records[0].SequenceNumber,
+		})
+		if err := fails(err, "InvalidArgumentException", ""); err != nil {
+			return err
+		}
+		name, err = e.create(ctx, &kinesis.CreateStreamInput{ShardCount: new(int32(1))})
+		if err != nil {
+			return err
+		}
+		arn, err := e.arn(ctx, name)
+		if err != nil {
+			return err
+		}
+		_, err = e.client().UpdateStreamRecordDistributionStrategy(ctx, &kinesis.UpdateStreamRecordDistributionStrategyInput{
+			StreamARN: &arn, RecordDistributionStrategy: types.RecordDistributionStrategyAuto,
+		})
+		if err := fails(err, "InvalidArgumentException", ""); err != nil {
+			return err
+		}
 		_, err = e.create(ctx, &kinesis.CreateStreamInput{ShardCount: new(int32(1)), RecordDistributionStrategy: types.RecordDistributionStrategyAuto})
-		return fails(err, "ValidationException", "")
+		return fails(err, "InvalidArgumentException", "")
 	}},
 }
 

@@ -1,0 +1,4 @@
+package http
+
+// RetryAfter is retryAfter, for tests.
+var RetryAfter = retryAfter
