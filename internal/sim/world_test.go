@@ -237,7 +237,7 @@ func (w *world) publish(rng *rand.Rand) {
 }
 
 func (w *world) wait(rng *rand.Rand) {
-	d := time.Duration(rng.IntN(int([]time.Duration{20 * time.Millisecond, time.Second, 20 * time.Second}[rng.IntN(3)])))
+	d := time.Duration(rng.Int64N(int64([]time.Duration{20 * time.Millisecond, time.Second, 20 * time.Second}[rng.IntN(3)])))
 	w.tell("wait %v", d)
 	time.Sleep(d)
 }
