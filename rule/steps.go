@@ -27,7 +27,7 @@ func (r *run) seeColumns() {
 	r.see("columns", "", string((&Row{r, &columns}).AppendJSON(nil)))
 }
 
-// seeFields tells what the fields of a clause are, but for columns of the event,
+// seeFields reports what the fields of a clause are, but for columns of the event,
 // which are taken as they are.
 func (r *run) seeFields(clause string, list []assignment) {
 	for i := range list {
@@ -55,7 +55,7 @@ func shown(v value.Value) []byte {
 	return value.AppendJSON(nil, v)
 }
 
-// seeCond tells what came of a condition.
+// seeCond reports what came of a condition.
 func (r *run) seeCond(clause string, c cond, x sqlparse.Expr, ok bool) {
 	result := "true"
 	if !ok {
@@ -64,7 +64,7 @@ func (r *run) seeCond(clause string, c cond, x sqlparse.Expr, ok bool) {
 	r.see(clause, sqlparse.Format(x), result)
 }
 
-// seeItems tells how many items FOREACH goes over.
+// seeItems reports how many items FOREACH goes over.
 func (r *run) seeItems(items []value.Value) {
 	result := fmt.Sprintf("%d items", len(items))
 	if len(items) == 0 {
@@ -73,7 +73,7 @@ func (r *run) seeItems(items []value.Value) {
 	r.see("FOREACH", "", result)
 }
 
-// seeItem tells which item comes next.
+// seeItem reports which item comes next.
 func (r *run) seeItem(item value.Value) {
 	r.see("item", "", string(shown(item)))
 }
@@ -83,7 +83,7 @@ func (r *run) seeRow() {
 	r.see("row", "", string(r.row.AppendJSON(nil)))
 }
 
-// seeTemplates tells what the templates of an action gave.
+// seeTemplates reports what the templates of an action gave.
 func (a *action) seeTemplates(r *run) {
 	see := func(field, text string, t *template.Template) {
 		if text != "" {

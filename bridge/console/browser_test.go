@@ -60,7 +60,7 @@ func (b *browser) close() {
 
 var shared browser
 
-// inCI tells that what a test needs must be there.
+// inCI reports whether what a test needs must be there.
 func inCI() bool { return os.Getenv("CI") == "true" && os.Getenv("SLUICE_REAL_PARTS") == "1" }
 
 // window opens a window of its own in the browser. Where no browser is installed

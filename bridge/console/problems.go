@@ -36,7 +36,7 @@ type Problem struct {
 	// looked.
 	Since   time.Time `json:"since,omitzero"`
 	AtLeast bool      `json:"at_least,omitempty"`
-	// HoldsUp tells that the sources wait for it.
+	// HoldsUp reports whether the sources wait for it.
 	HoldsUp bool `json:"holds_up,omitempty"`
 }
 
@@ -132,7 +132,7 @@ func (s *sampler) failedEffect(rule string) string {
 	}
 }
 
-// waiting tells what a sink's trouble means for its records.
+// waiting reports what a sink's trouble means for its records.
 func waiting(f SinkFigures, onFull bridge.FullPolicy) string {
 	n := f.Queuing + f.Inflight
 	switch {

@@ -58,7 +58,7 @@ type SinkInfo struct {
 	BatchSize int    `json:"batch_size"`
 	InFlight  int    `json:"in_flight"`
 	OnFull    string `json:"on_full"`
-	// DeadLetters tells that it is a DeadLetters, Replay that it can replay.
+	// DeadLetters reports whether the sink is a DeadLetters, Replay whether it can replay.
 	DeadLetters bool `json:"dead_letters,omitempty"`
 	Replay      bool `json:"replay,omitempty"`
 }

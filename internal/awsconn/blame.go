@@ -13,7 +13,7 @@ const MaxRefusals = 24
 // blameFor is how long the refusal of a record counts against the next one.
 const blameFor = 10 * time.Minute
 
-// Blame tells of a record that was refused for a reason that nobody knows whether
+// Blame reports a record that was refused for a reason that nobody knows whether
 // the reason is the record. It is when other records are accepted at the same time.
 // Otherwise it may be anything, such as a permission of a new kind, and giving up
 // the record, and then each that follows, would lose them.

@@ -18,7 +18,7 @@ type Files struct {
 	Cert, Key string // of this end; empty for none
 }
 
-// Error tells which of the Files cannot be used.
+// Error reports which of the Files cannot be used.
 type Error struct {
 	Field string // CAFile, CertFile or KeyFile, as configurations name it
 	Err   error

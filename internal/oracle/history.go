@@ -127,7 +127,7 @@ func met(versions []version, message int) (n int) {
 	return n
 }
 
-// missing tells which rules have not treated the message whole.
+// missing reports which rules have not treated the message whole.
 func (h *History) missing(m *Message, dues map[string]*due) (problems []string) {
 	for name, versions := range h.versions {
 		var lost []string

@@ -171,7 +171,7 @@ func (o *Ordering) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Receipt tells where a record was stored.
+// Receipt reports where a record was stored.
 type Receipt struct {
 	// Index is the record's place in the batch given to Write.
 	Index int

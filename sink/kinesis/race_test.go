@@ -2,5 +2,5 @@
 
 package kinesis
 
-// raceEnabled tells that the race detector is on, which makes pools forget.
+// raceEnabled reports whether the race detector is on, which makes pools forget.
 const raceEnabled = true

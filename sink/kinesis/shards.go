@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// shardMap tells which shard a hash falls into. It may be out of date: it serves
+// shardMap reports which shard a hash falls into. It may be out of date: it serves
 // the slowing down of single shards, statistics and hints, never order.
 type shardMap struct {
 	shards []shard // by start, open ones only

@@ -169,7 +169,7 @@ func (st *stream) stats() StreamStats {
 	return out
 }
 
-// Shards tells how the load is spread over the shards; see sink.Sharder.
+// Shards reports how the load is spread over the shards; see sink.Sharder.
 func (s *Sink) Shards() (list []sink.ShardLoad) {
 	for _, st := range s.Stats().Streams {
 		for _, sh := range st.Shards {

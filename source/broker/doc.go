@@ -35,7 +35,7 @@
 // another user has a session of its own. Config.Authorize is asked for each message
 // that is published or delivered, and for each filter that is subscribed to. Limits
 // bound what clients can use, with defaults for a broker that strangers can reach;
-// Source.Stats tells how much of that is used.
+// Source.Stats reports how much of that is used.
 //
 // # What it is built on
 //

@@ -170,7 +170,7 @@ func (s *Source) emitDisconnected(c *conn, reason string) {
 	}))
 }
 
-// emitConnack tells of a CONNACK packet that has been sent.
+// emitConnack reports a CONNACK packet that has been sent.
 func (s *Source) emitConnack(c *conn, code byte) {
 	if !s.wants.any(clientConnack) {
 		return
@@ -239,14 +239,14 @@ func (s *Source) emitSubscribed(c *conn, sub *subscription, p *packets.Propertie
 	})
 }
 
-// emitUnsubscribed tells of a subscription that the client has ended.
+// emitUnsubscribed reports a subscription that the client has ended.
 func (s *Source) emitUnsubscribed(c *conn, sub *subscription, p *packets.Properties) {
 	if s.wants.any(sessionUnsubscribed) {
 		s.emit(sessionUnsubscribed, c, unsubscribedColumns(sub, p))
 	}
 }
 
-// emitEnded tells of a subscription that has ended with its session.
+// emitEnded reports a subscription that has ended with its session.
 func (s *Source) emitEnded(of *session, sub *subscription) {
 	if !s.wants.any(sessionUnsubscribed) {
 		return
@@ -267,7 +267,7 @@ func unsubscribedColumns(sub *subscription, p *packets.Properties) columns {
 	}
 }
 
-// emitDelivery tells of a message on its way to a subscriber, at the cost of a
+// emitDelivery reports a message on its way to a subscriber, at the cost of a
 // client; nil for nobody, who cannot wait.
 func (s *Source) emitDelivery(by *identity, k kind, to *session, m *outgoing, cols columns) {
 	if !s.wants.any(k) {

@@ -16,7 +16,7 @@ var (
 	errAlias = errors.New("the broker used a topic alias, which it was not allowed to")
 )
 
-// faultOf tells what is wrong with a PUBLISH packet that paho has decoded, and the reason
+// faultOf reports what is wrong with a PUBLISH packet that paho has decoded, and the reason
 // code to disconnect with (MQTT 5.0, sections 3.3 and 4.13). Passing such a message on, or
 // dropping it, would hide that the two ends do not understand each other.
 func faultOf(p *packets.Publish) (code byte, err error) {

@@ -255,7 +255,7 @@ func (s *Source) Stats() Stats {
 	return st
 }
 
-// Window tells how full the acknowledgement windows of all connections are: how many
+// Window reports how full the acknowledgement windows of all connections are: how many
 // QoS 1 and 2 messages were received and are not acknowledged, and how many there may
 // be. When BufferBytes is what is used up, that is as many as there are.
 func (s *Source) Window() (unsettled, limit int) {

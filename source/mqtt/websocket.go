@@ -51,7 +51,7 @@ func (d dialer) webSocket(ctx context.Context, u *url.URL) (net.Conn, error) {
 	return &webSocketConn{Conn: c}, nil
 }
 
-// explain tells why no WebSocket was opened where an error does not.
+// explain reports why no WebSocket was opened where an error does not.
 func (d dialer) explain(ctx context.Context, u *url.URL, raw *firstRead, err error) error {
 	if raw == nil { // not even a connection
 		return err

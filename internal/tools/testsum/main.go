@@ -115,7 +115,7 @@ func (s *summary) add(e event, w io.Writer) {
 	}
 }
 
-// isPackageLine tells go test's result line of a package from other output.
+// isPackageLine reports whether a line of output is go test's result of a package.
 func isPackageLine(line string) bool {
 	for _, prefix := range []string{"ok  \t", "FAIL\t", "?   \t"} {
 		if strings.HasPrefix(line, prefix) {
