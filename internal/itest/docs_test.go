@@ -255,6 +255,35 @@ func TestDocumentedCommands(t *testing.T) {
 	require.Greater(t, found, 3)
 }
 
+// What docs/troubleshooting.md quotes is in the source: a line of the log, an error,
+// a metric or an option.
+func TestDocumentedSymptoms(t *testing.T) {
+	t.Parallel()
+	var source strings.Builder
+	require.NoError(t, filepath.WalkDir(projectRoot(), func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		source.Write(text)
+		return err
+	}))
+	all := pages(t)
+	text, metrics := source.String(), all["docs/operations.md"]
+	found := 0
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \|`).FindAllStringSubmatch(all["docs/troubleshooting.md"], -1) {
+		for _, quoted := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			found++
+			if strings.HasPrefix(quoted[1], "sluice_") {
+				require.True(t, strings.Contains(metrics, "`"+quoted[1]+"`"), "no such metric: %s", quoted[1])
+			} else {
+				require.True(t, strings.Contains(text, quoted[1]), "said nowhere: %s", quoted[1])
+			}
+		}
+	}
+	require.Greater(t, found, 20)
+}
+
 // checkFlags checks the arguments of a command line of mqtt2kinesis against what
 // -help says.
 func checkFlags(t *testing.T, where, arguments string) {
