@@ -22,7 +22,7 @@ func (p *program) runFlags(ctx context.Context, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	log := p.logger()
+	log := p.log
 	t, err := newTelemetry(ctx, p.lookup, log)
 	if err != nil {
 		return err

@@ -58,6 +58,7 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	hup            <-chan os.Signal
+	log            *slog.Logger // made by run
 }
 
 // usageError is an error of who gave the flags or wrote the definition.
@@ -76,7 +77,12 @@ func (p *program) run(ctx context.Context, args []string) int {
 		}
 		run, args = c.run, args[1:]
 	}
-	err := run(ctx, args)
+	var err error
+	if p.log, err = newLogger(p.stderr, p.lookup); err != nil {
+		err = usageError{err}
+	} else {
+		err = run(ctx, args)
+	}
 	stderr := terminal{p.stderr}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
@@ -122,5 +128,3 @@ func (p *program) parse(f *flag.FlagSet, args []string, wanted int) error {
 	}
 	return nil
 }
-
-func (p *program) logger() *slog.Logger { return slog.New(slog.NewTextHandler(p.stderr, nil)) }

@@ -48,7 +48,7 @@ func (p *program) redrive(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{path: r.path, opts: config.Options{Engine: engine, LookupEnv: p.lookup}, log: p.logger()}
+	d := &daemon{path: r.path, opts: config.Options{Engine: engine, LookupEnv: p.lookup}, log: p.log}
 	def, err := d.load()
 	if err != nil {
 		return usageError{err}
@@ -113,7 +113,7 @@ func (p *program) redriveFile(ctx context.Context, def *config.Definition, r *re
 // redriveBuffer sends the letters that are in a buffer on disk, which forgets those
 // that are settled.
 func (p *program) redriveBuffer(ctx context.Context, def *config.Definition, r *redriving) error {
-	buffer, err := spool.Open(spool.Config{Dir: r.from, Logger: p.logger()})
+	buffer, err := spool.Open(spool.Config{Dir: r.from, Logger: p.log})
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (p *program) runRedrive(ctx context.Context, def *config.Definition, letter
 	if err != nil {
 		return err
 	}
-	cfg, err := def.Redrive(letters, again, p.logger())
+	cfg, err := def.Redrive(letters, again, p.log)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (p *program) runRedrive(ctx context.Context, def *config.Definition, letter
 				return
 			case <-tick.C:
 				if err := save(); err != nil {
-					p.logger().Warn("the checkpoint cannot be written", "error", err)
+					p.log.Warn("the checkpoint cannot be written", "error", err)
 				}
 			}
 		}

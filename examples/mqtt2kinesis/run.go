@@ -57,7 +57,7 @@ func (p *program) runDefinition(ctx context.Context, args []string) error {
 		return err
 	}
 	d := &daemon{
-		path: *path, opts: config.Options{Engine: engine, LookupEnv: p.lookup}, log: p.logger(),
+		path: *path, opts: config.Options{Engine: engine, LookupEnv: p.lookup}, log: p.log,
 		watch: *watch, hup: p.hup,
 	}
 	def, err := d.load()
@@ -371,7 +371,7 @@ func (p *program) checkDefinition(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{path: *path, opts: config.Options{Engine: engine, LookupEnv: p.lookup}, log: p.logger()}
+	d := &daemon{path: *path, opts: config.Options{Engine: engine, LookupEnv: p.lookup}, log: p.log}
 	def, err := d.load()
 	if err != nil {
 		return usageError{err}

@@ -27,7 +27,7 @@ import (
 // redriveStream sends the letters that a sink has written to a stream. A record has the
 // payload and the key of the letter alone.
 func (p *program) redriveStream(ctx context.Context, def *config.Definition, r *redriving) error {
-	stream, client, err := def.Stream(r.sink, p.logger())
+	stream, client, err := def.Stream(r.sink, p.log)
 	if err != nil {
 		return usageError{err}
 	}

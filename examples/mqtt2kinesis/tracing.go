@@ -55,13 +55,13 @@ func newTelemetry(ctx context.Context, lookup func(string) (string, bool), log *
 	if v := get(envPerShard); v != "" {
 		var err error
 		if t.perShard, err = strconv.ParseBool(v); err != nil {
-			return nil, usageError{fmt.Errorf("%s: %q is neither true nor false", envPerShard, v)}
+			return nil, usageError{fmt.Errorf("%s: %q is not true or false", envPerShard, v)}
 		}
 	}
 	if v := get(envLogPayload); v != "" {
 		var err error
 		if t.logPayload, err = strconv.Atoi(v); err != nil || t.logPayload < 0 {
-			return nil, usageError{fmt.Errorf("%s: %q is no number of bytes", envLogPayload, v)}
+			return nil, usageError{fmt.Errorf("%s: %q is not a number of bytes", envLogPayload, v)}
 		}
 	}
 	if on, err := exportsSpans(get); err != nil || !on {

@@ -174,7 +174,7 @@ func (p *program) tryRule(t *trying) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{path: t.path, opts: config.Options{Engine: engine, LookupEnv: p.lookup}, log: p.logger()}
+	d := &daemon{path: t.path, opts: config.Options{Engine: engine, LookupEnv: p.lookup}, log: p.log}
 	def, err := d.load()
 	if err != nil {
 		return usageError{err}
