@@ -2,9 +2,13 @@ package itest
 
 import (
 	"encoding/json"
+	"io"
+	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,7 +47,7 @@ func kinesisLocal(t *testing.T) string {
 	dir := module(t, "kinesis-local")
 	port, tls := freePort(t), freePort(t)
 	env := []string{"KINESIS_MOCK_PLAIN_PORT=" + port, "KINESIS_MOCK_TLS_PORT=" + tls, "LOG_LEVEL=ERROR"}
-	p := start(t, dir, env, program(t, "node"), "-r", loopback(), "main.js")
+	p := start(t, dir, env, program(t, "node"), "-r", preload("loopback.js"), "main.js")
 	awaitPort(t, "127.0.0.1:"+port, p)
 	return "http://127.0.0.1:" + port
 }
@@ -51,15 +55,36 @@ func kinesisLocal(t *testing.T) string {
 func kinesalite(t *testing.T) string {
 	t.Helper()
 	port := freePort(t)
-	p := start(t, "", nil, program(t, "node"), "-r", loopback(), filepath.Join(module(t, "kinesalite"), "cli.js"), "--port", port,
-		"--createStreamMs", "10")
+	p := start(t, "", nil, program(t, "node"), "-r", preload("loopback.js"), "-r", preload("survive.js"),
+		filepath.Join(module(t, "kinesalite"), "cli.js"), "--port", port, "--createStreamMs", "10")
 	awaitPort(t, "127.0.0.1:"+port, p)
 	return "http://127.0.0.1:" + port
 }
 
-// loopback is the script that keeps an emulator on the loopback interface.
-func loopback() string {
-	return filepath.Join(projectRoot(), "internal", "itest", "testdata", "loopback.js")
+// preload is a script that Node runs before an emulator: loopback.js keeps it on the
+// loopback interface, survive.js keeps it alive.
+func preload(name string) string {
+	return filepath.Join(projectRoot(), "internal", "itest", "testdata", name)
+}
+
+// A bridge that ends without a drain cuts its requests off; that does not end an
+// emulator, so that what comes next is about the bridge.
+func TestEmulatorsSurviveCutRequests(t *testing.T) {
+	t.Parallel()
+	for _, e := range emulators() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			endpoint := e.start(t)
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(endpoint, "http://"))
+			require.NoError(t, err)
+			_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+			require.NoError(t, err)
+			time.Sleep(200 * time.Millisecond) // the request is being read
+			require.NoError(t, conn.Close())
+			time.Sleep(200 * time.Millisecond)
+			awsCLI(t, endpoint).createStream(t, stream, 1)
+		})
+	}
 }
 
 // cli is the AWS CLI at an endpoint: the client that is not ours.
