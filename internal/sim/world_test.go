@@ -102,7 +102,7 @@ func (w *world) end() {
 	w.calm(nil)
 	w.healLetters(nil)
 	w.waiting.Wait()
-	w.replace(oracle.Streams[0], time.Minute)
+	w.replace(w.life, w.queue(), oracle.Streams[0], time.Minute)
 	for end := time.Now().Add(patience); !w.idle(); time.Sleep(time.Second) {
 		if time.Now().After(end) {
 			w.wrong("%d messages are pending %v after the last fault: %+v", w.broker.Pending(), patience, w.life.pipeline.Stats())
@@ -451,16 +451,16 @@ func (w *world) breakSink(rng *rand.Rand) {
 // replaceBehind replaces the sink while the script goes on.
 func (w *world) replaceBehind(rng *rand.Rand, stream string) {
 	within := time.Duration(rng.IntN(8000)) * time.Millisecond
+	life, queue := w.life, w.queue() // of now: the script goes on
 	if rng.IntN(2) == 0 {
-		w.replace(stream, within)
+		w.replace(life, queue, stream, within)
 		return
 	}
-	w.waiting.Go(func() { w.replace(stream, within) })
+	w.waiting.Go(func() { w.replace(life, queue, stream, within) })
 }
 
 // replace replaces the sink. The time may be too short for it.
-func (w *world) replace(stream string, within time.Duration) {
-	l := w.life
+func (w *world) replace(l *life, queue bridge.QueueConfig, stream string, within time.Duration) {
 	s, err := l.sink(stream)
 	if err != nil {
 		w.wrong("a sink is not made: %v", err)
@@ -469,7 +469,7 @@ func (w *world) replace(stream string, within time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	began := time.Now()
-	err = l.pipeline.SetSink(ctx, l.last(), s, w.queue())
+	err = l.pipeline.SetSink(ctx, l.last(), s, queue)
 	if took := time.Since(began); took > within+15*time.Second {
 		w.wrong("it took %v to replace a sink, of %v", took, within)
 	}
