@@ -20,6 +20,9 @@ const (
 	maxOutside = 8 << 20
 	maxDepth   = 50
 	maxEntries = 50_000
+
+	// firstPart is what is looked at first: more than most definitions have.
+	firstPart = 64 << 10
 )
 
 // bounded reports whether text is within the bounds, and adds what is not to the
@@ -33,10 +36,27 @@ func (d *decoder) bounded(text []byte) bool {
 		d.add(nil, "", fmt.Errorf("the text has %d lines, more than %d", n, maxLines))
 		return false
 	}
+	// The lexer reads all of what it is given before it returns, so what breaks a
+	// bound early is found in a part of the text. A text that is cut somewhere has no
+	// entry and no level that the whole has not.
+	for size := firstPart; ; size *= 4 {
+		part := text[:min(size, len(text))]
+		if t, problem := excess(string(part)); problem != "" {
+			d.addAt(t, "%s", problem)
+			return false
+		}
+		if len(part) == len(text) {
+			return true
+		}
+	}
+}
+
+// excess returns the first token that is beyond the bounds, and says of which.
+func excess(text string) (*token.Token, string) {
 	var blocks []int // columns of the block collections that are open
 	flow, entries := 0, 0
 	var before *token.Token
-	for _, t := range lexer.Tokenize(string(text)) {
+	for _, t := range lexer.Tokenize(text) {
 		column := t.Position.Column
 		switch t.Type {
 		case token.SequenceStartType, token.MappingStartType:
@@ -53,19 +73,19 @@ func (d *decoder) bounded(text []byte) bool {
 		case token.SequenceEntryType, token.MappingKeyType:
 			blocks, entries = open(blocks, flow, column), entries+1
 		case token.DocumentHeaderType:
-			blocks = blocks[:0]
+			blocks, entries = blocks[:0], entries+1
+		case token.DirectiveType, token.TagType, token.AnchorType, token.AliasType:
+			entries++ // each costs the parser as much
 		}
 		switch {
 		case len(blocks)+flow > maxDepth:
-			d.addAt(t, "it nests deeper than %d levels", maxDepth)
-			return false
+			return t, fmt.Sprintf("it nests deeper than %d levels", maxDepth)
 		case entries > maxEntries:
-			d.addAt(t, "it has more than %d entries", maxEntries)
-			return false
+			return t, fmt.Sprintf("it has more than %d entries", maxEntries)
 		}
 		before = t
 	}
-	return true
+	return nil, ""
 }
 
 func checkSize(text []byte) error {

@@ -32,6 +32,9 @@ func TestTextsThatWouldTakeTooMuchAreRefused(t *testing.T) {
 		"entries":    "a:\n" + strings.Repeat("- b\n", n),
 		"flow":       "a: [" + strings.Repeat("b, ", n) + "]",
 		"flow pairs": "{" + strings.Repeat("b: c, ", n/2) + "}",
+		"documents":  strings.Repeat("---\n", n),
+		"tags":       "a: " + strings.Repeat("!x ", n),
+		"anchors":    strings.Repeat("&a\n", n),
 	} {
 		_, err := Parse("f", []byte(text), testOptions)
 		require.ErrorContains(t, err, "more than 50000 entries", name)
@@ -94,5 +97,31 @@ func TestFilesWithoutEndAreRefused(t *testing.T) {
 			_, err := Parse("f", []byte(part+"\nsinks: {f: {type: file, path: p}}\n"), Options{})
 			require.ErrorContains(t, err, "has more than 4 MiB", part)
 		}
+	}
+}
+
+// A part of a text is never beyond the bounds where the whole is not, wherever it is
+// cut: in quotes, in a block of text, in a comment.
+func TestBoundsOfParts(t *testing.T) {
+	t.Parallel()
+	nested := strings.Repeat("[", maxDepth-2)
+	for _, text := range []string{
+		`a: "` + strings.Repeat("b: [", 100) + "\"\nc: " + nested + "x",
+		`a: '` + strings.Repeat("{b: ", 100) + "'\nc: " + nested + "x",
+		"a: |\n" + strings.Repeat("  - b: [{\n", 100) + "c: " + nested + "x",
+		"a: >\n" + strings.Repeat("  ? {[\n", 100) + "c: " + nested + "x",
+		"# " + strings.Repeat("[{", 100) + "\nc: " + nested + "x",
+	} {
+		for i := range len(text) {
+			_, problem := excess(text[:i])
+			require.Empty(t, problem, "%.20q cut at %d", text, i)
+		}
+		_, problem := excess(text + "[[[[")
+		require.NotEmpty(t, problem, "%.20q", text)
+	}
+	for _, quote := range []string{`"`, `'`} { // longer than the first part
+		_, err := Parse("f", []byte("a: "+quote+strings.Repeat("b: ", 2*maxEntries)+quote), Options{})
+		require.ErrorContains(t, err, "unknown section")
+		require.NotContains(t, err.Error(), "entries")
 	}
 }

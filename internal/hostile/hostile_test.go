@@ -31,8 +31,7 @@ type row struct {
 	prepare func() (process func() string)
 	// answer is a regular expression that the whole answer has to match.
 	answer string
-	// cpu and memory are the bounds, by default one second and 200 MiB. The short
-	// form allows four times the time, as it does not have the machine to itself.
+	// cpu and memory are the bounds, by default one second and 200 MiB.
 	cpu    time.Duration
 	memory int
 }
@@ -91,9 +90,6 @@ func (r *row) check(t *testing.T, i int) {
 	}
 	if memory == 0 {
 		memory = 200 << 20
-	}
-	if !*all { // beside other tests, which take their part of caches and memory
-		cpu *= 4
 	}
 	if raceEnabled {
 		cpu, memory = 20*cpu, 10*memory
