@@ -2,10 +2,8 @@ package console
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sluiceio/sluice/bridge/trace"
 	"github.com/sluiceio/sluice/internal/cut"
@@ -24,14 +22,8 @@ const (
 )
 
 func textOf(b []byte) Text {
-	t := Text{Size: len(b)}
-	b = cut.Prefix(b, maxText)
-	if t.Base64 = !utf8.Valid(b); t.Base64 {
-		t.Text = base64.StdEncoding.EncodeToString(b)
-	} else {
-		t.Text = string(b)
-	}
-	return t
+	text, encoded := cut.Show(b, maxText)
+	return Text{Text: text, Base64: encoded, Size: len(b)}
 }
 
 // TraceRequest says which messages to trace: those that fit all that is given.

@@ -1,9 +1,7 @@
 package trace
 
 import (
-	"encoding/base64"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/internal/cut"
@@ -122,14 +120,8 @@ type Excerpt struct {
 
 // excerpt copies the beginning of b, limit bytes at most.
 func excerpt(b []byte, limit int) Excerpt {
-	e := Excerpt{Size: len(b)}
-	b = cut.Prefix(b, limit)
-	if e.Base64 = !utf8.Valid(b); e.Base64 {
-		e.Text = base64.StdEncoding.EncodeToString(b)
-	} else {
-		e.Text = string(b)
-	}
-	return e
+	text, encoded := cut.Show(b, limit)
+	return Excerpt{Text: text, Base64: encoded, Size: len(b)}
 }
 
 // Step is a part of what a rule did with a message, in words for people.

@@ -2,7 +2,10 @@
 // clients and services say, before it reaches a log, a trace or a page.
 package cut
 
-import "unicode/utf8"
+import (
+	"encoding/base64"
+	"unicode/utf8"
+)
 
 // Prefix returns the beginning of s, at most limit bytes of it, without the part of
 // a character at the end. What is no text is cut at the limit.
@@ -26,4 +29,13 @@ func Text(s string, limit int) string {
 		return s
 	}
 	return Prefix(s, limit) + "…"
+}
+
+// Show returns the Prefix of b as text, in base64 and true if it is not UTF-8.
+func Show(b []byte, limit int) (text string, encoded bool) {
+	b = Prefix(b, limit)
+	if utf8.Valid(b) {
+		return string(b), false
+	}
+	return base64.StdEncoding.EncodeToString(b), true
 }

@@ -47,3 +47,20 @@ func TestPrefixOfText(t *testing.T) {
 		}
 	})
 }
+
+func TestShow(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		bytes, text string
+		encoded     bool
+	}{
+		{"", "", false},
+		{"grüße", "grü", false},
+		{"\xff\xfe", "//4=", true},
+		{"abcde\xff", "abcde", false}, // what is not shown does not count
+	} {
+		text, encoded := cut.Show([]byte(test.bytes), 5)
+		require.Equal(t, test.text, text)
+		require.Equal(t, test.encoded, encoded)
+	}
+}
