@@ -247,6 +247,7 @@ func (w *world) misbehave(rng *rand.Rand) {
 		{Kind: kinesistest.FailRecord, Code: kinesistest.CodeThroughputExceeded, Rate: 0.3},
 		{Kind: kinesistest.FailRecord, Rate: 0.2},
 		{Kind: kinesistest.FailCall, Op: "PutRecords", Rate: 0.3},
+		{Kind: kinesistest.FailCall, Op: "PutRecords", Code: "BrandNewException", Rate: 0.02},
 		{Kind: kinesistest.FailCallAfter, Op: "PutRecords", Rate: 0.1},
 		{Kind: kinesistest.ResetBefore, Op: "PutRecords", Rate: 0.2},
 		{Kind: kinesistest.ResetAfter, Op: "PutRecords", Rate: 0.2},

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/sluiceio/sluice/bridge"
 	"github.com/sluiceio/sluice/bridge/bridgetest"
+	"github.com/sluiceio/sluice/internal/awsconn"
 	"github.com/sluiceio/sluice/sink/firehose"
 )
 
@@ -291,8 +293,14 @@ func TestRefusedRecordsAreIsolated(t *testing.T) {
 		require.NoError(t, s.Write(t.Context(), b), name)
 		failed := bridgetest.Failed(b)
 		require.Len(t, failed, 1, name)
-		require.ErrorIs(t, failed[42], bridge.ErrPermanent, name)
-		require.Len(t, srv.stored["s"], 99)
+		err := failed[42]
+		for attempt := 1; name != "known" && attempt < awsconn.Certain; attempt++ {
+			require.NotErrorIs(t, err, bridge.ErrPermanent, name)
+			require.NoError(t, s.Write(t.Context(), &bridge.Batch{Records: []bridge.Record{{Data: []byte("other")}}}))
+			err = bridgetest.Write(t.Context(), s, &bridge.Batch{Records: []bridge.Record{{Data: []byte("poison"), Attempt: attempt}}})
+		}
+		require.ErrorIs(t, err, bridge.ErrPermanent, name)
+		require.Len(t, slices.DeleteFunc(srv.stored["s"], func(data string) bool { return data == "other" }), 99)
 	}
 	srv, s := sink(t, firehose.Config{Stream: "s"})
 	srv.refuse = refused("", 400, `{"__type":"BrandNewException"}`)

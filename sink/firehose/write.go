@@ -19,7 +19,6 @@ type write struct {
 	records []bridge.Record
 	errs    []error // of records
 
-	accepted int // records
 	refusals int // requests in a row, without a record accepted in between
 }
 
@@ -53,7 +52,8 @@ func (w *write) isolate(ctx context.Context, indexes []int, e error, c awsconn.C
 	w.refusals++
 	switch {
 	case len(indexes) == 1:
-		if c == awsconn.Suspect && w.sink.blameOf(w.stream).IsRecord(w.accepted > 0) {
+		r := &w.records[indexes[0]]
+		if c == awsconn.Suspect && w.sink.blameOf(w.stream).IsRecord(r.Key, r.Data, r.Attempt) {
 			c = awsconn.Rejected
 		}
 		w.fail(indexes, mark(c, e))
@@ -94,7 +94,7 @@ func (w *write) outcomes(indexes []int, out *sdk.PutRecordBatchOutput) {
 		doubt(indexes, fmt.Sprintf("the answer has %d results for %d records", len(out.RequestResponses), len(indexes)))
 		return
 	}
-	failed := 0
+	failed, accepted := 0, false
 	for i := range out.RequestResponses {
 		if !isStored(&out.RequestResponses[i]) {
 			failed++
@@ -107,7 +107,7 @@ func (w *write) outcomes(indexes []int, out *sdk.PutRecordBatchOutput) {
 		case isStored(r) && failed < int(aws.ToInt32(out.FailedPutCount)):
 			doubt(indexes[n:n+1], "the answer counts more failed records than it names")
 		case isStored(r):
-			w.accepted++
+			accepted = true
 			w.refusals = 0
 		case code == "" || aws.ToString(r.RecordId) != "":
 			doubt(indexes[n:n+1], "the answer does not say plainly what became of the record")
@@ -115,7 +115,7 @@ func (w *write) outcomes(indexes []int, out *sdk.PutRecordBatchOutput) {
 			w.errs[i] = recordError(w.stream, code, aws.ToString(r.ErrorMessage))
 		}
 	}
-	if w.accepted > 0 {
+	if accepted {
 		w.sink.blameOf(w.stream).Accept()
 	}
 }

@@ -99,8 +99,9 @@ func (p *put) rejectNamed(ctx context.Context, a, b int, e *Error, c awsconn.Cla
 func (p *put) reject(ctx context.Context, i int, e *Error, c awsconn.Class) {
 	w, from, to := p.write, p.entries[i].from, p.entries[i].to
 	if to-from == 1 {
+		r := &w.records[from]
 		switch {
-		case c == awsconn.Suspect && p.stream.blame.IsRecord(p.isolation.stored > 0):
+		case c == awsconn.Suspect && p.stream.blame.IsRecord(r.Key, r.Data, r.Attempt):
 			c = awsconn.Rejected
 		case c == awsconn.TooLarge:
 			// Not given up: what is on the way can be changed.

@@ -165,7 +165,12 @@ func TestUnknownRefusalsAreIsolated(t *testing.T) {
 					slices.SortStableFunc(b.Records, func(x, y bridge.Record) int { return cmp.Compare(x.Lane, y.Lane) })
 					var permanent []string
 					for n := 0; len(b.Records) > 0; n++ { // as the pipeline does
-						require.Less(t, n, 3)
+						require.Less(t, n, awsconn.Certain+2)
+						for i := range b.Records {
+							b.Records[i].Attempt = n
+						}
+						// Others go on, which shows that it is not the endpoint.
+						require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "other=other")))
 						failed := failures(t, s, b)
 						var rest []bridge.Record
 						for i, err := range failed {
@@ -179,7 +184,8 @@ func TestUnknownRefusalsAreIsolated(t *testing.T) {
 						b.Records = rest
 					}
 					require.Equal(t, []string{"poison"}, permanent)
-					require.Len(t, userData(f.stored), 99)
+					stored := slices.DeleteFunc(userData(f.stored), func(data string) bool { return data == "other" })
+					require.Len(t, stored, 99)
 				})
 			}
 		}
@@ -248,20 +254,35 @@ func TestUnknownRefusalOfEverything(t *testing.T) {
 }
 
 // TestUnknownRefusalOfOneByOne sends the poison by itself each time: it is given
-// up as soon as another record was accepted, and not before.
+// up when it was refused several times and others were accepted in between, and not
+// before.
 func TestUnknownRefusalOfOneByOne(t *testing.T) {
 	t.Parallel()
 	f := &fake{put: poisoned(400, `{"__type":"BrandNewException"}`)}
 	s := f.sink(t, quiet(Config{Stream: "s"}))
-	for range 3 {
-		err := bridgetest.Write(t.Context(), s, batchOf(s, "a=poison"))
+	write := func(record string, attempt int) error {
+		b := batchOf(s, record)
+		b.Records[0].Attempt = attempt
+		return bridgetest.Write(t.Context(), s, b)
+	}
+	attempt := 0
+	for range 3 * awsconn.Certain { // nothing else is accepted
+		err := write("a=poison", attempt)
 		require.NotErrorIs(t, err, bridge.ErrPermanent)
 		require.NotErrorIs(t, err, bridge.ErrUnavailable)
+		attempt++
 	}
-	require.NoError(t, bridgetest.Write(t.Context(), s, batchOf(s, "b=1")))
-	require.ErrorIs(t, bridgetest.Write(t.Context(), s, batchOf(s, "a=poison")), bridge.ErrPermanent)
-	require.NotErrorIs(t, bridgetest.Write(t.Context(), s, batchOf(s, "c=poison")), bridge.ErrPermanent,
-		"nothing was accepted since the last one")
+	for range awsconn.Certain - 2 {
+		require.NoError(t, write("b=1", 0))
+		require.NotErrorIs(t, write("a=poison", attempt), bridge.ErrPermanent)
+		attempt++
+	}
+	for range 3 * awsconn.Certain { // others that hold the same, once each
+		require.NoError(t, write("b=1", 0))
+		require.NotErrorIs(t, write("c=poison", 0), bridge.ErrPermanent)
+	}
+	require.ErrorIs(t, write("a=poison", attempt), bridge.ErrPermanent)
+	require.NotErrorIs(t, write("a=poison", 0), bridge.ErrPermanent, "another one")
 }
 
 // gateway takes requests whose bodies are up to a limit.

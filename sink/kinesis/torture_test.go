@@ -150,6 +150,7 @@ func TestTorture(t *testing.T) {
 				Faults: kinesistest.Plan{Seed: 1, Faults: []kinesistest.Fault{
 					{Kind: kinesistest.SplitShard, Op: "PutRecords", Rate: splits},
 					{Kind: kinesistest.FailCall, Op: "PutRecords", Code: "LimitExceededException", Rate: 0.01},
+					{Kind: kinesistest.FailCall, Op: "PutRecords", Code: "BrandNewException", Rate: 0.02},
 					{Kind: kinesistest.FailCall, Op: "PutRecords", Rate: 0.01},
 					{Kind: kinesistest.FailCallAfter, Op: "PutRecords", Rate: 0.01},
 					{Kind: kinesistest.ResetBefore, Op: "PutRecords", Rate: 0.01},
