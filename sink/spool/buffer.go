@@ -130,6 +130,7 @@ func (b *Buffer) recover() error {
 	if err != nil {
 		return err
 	}
+	var lost []unreadable
 	for _, path := range paths {
 		if filepath.Ext(path) == creatingExt { // nothing was acknowledged in it
 			if err := os.Remove(path); err != nil {
@@ -141,64 +142,97 @@ func (b *Buffer) recover() error {
 		if !ok {
 			continue
 		}
-		if err := b.recoverFile(path, first); err != nil {
+		err := b.recoverFile(path, first)
+		if u := (*unreadable)(nil); errors.As(err, &u) {
+			lost = append(lost, *u)
+		} else if err != nil {
 			return err
 		}
 	}
 	slices.SortFunc(b.segments, func(a, c *segment) int { return cmp.Compare(a.first, c.first) })
 	b.marks = mergeSpans(b.marks)
-	b.recoverRecords()
+	b.recoverRecords(lost)
 	return nil
 }
 
-// recoverFile opens a file and reads what it says about itself and others.
+// recoverFile opens a file and reads what it says about itself and others. One that
+// cannot be read is kept aside, and the error is *unreadable.
 func (b *Buffer) recoverFile(path string, first uint64) error {
 	d, err := openDisk(path)
 	if errors.Is(err, errDamaged) {
 		to, moved := keepAside(path)
-		b.stats.DamagedFiles++
-		b.cfg.Logger.Error("the disk buffer is damaged: a file was kept aside; records in it are lost",
-			slog.String("file", to), slog.Any("error", err))
-		return moved
+		return cmp.Or(moved, error(&unreadable{to, first, err}))
 	}
 	if err != nil {
 		return err
 	}
 	s := &segment{store: d, path: path, first: first, sealed: true, size: d.view.size()}
-	marks, unreadable := d.marks()
+	marks, unmarked := d.marks()
 	b.marks = append(b.marks, marks...)
 	var cut error
-	if s.end, cut = d.end(first); cut != nil || unreadable != nil || d.view.worn {
-		b.damage(s, "parts of a file are unreadable", slog.Any("error", errors.Join(unreadable, cut)))
+	if s.end, cut = d.end(first); cut != nil || unmarked != nil || d.view.worn {
+		b.damage(s, "parts of a file are unreadable; what they held is lost", slog.Any("error", errors.Join(unmarked, cut)))
 	}
 	b.segments = append(b.segments, s)
 	return nil
 }
 
+// unreadable is a file of which nothing can be read, and that was kept aside.
+type unreadable struct {
+	path  string
+	first uint64 // number of its first record
+	err   error
+}
+
+func (u *unreadable) Error() string { return u.err.Error() }
+
+// loseFile counts the records of a file that cannot be read: those up to the next
+// file that are not settled, as far as the others say. Those of the last file are not
+// known.
+func (b *Buffer) loseFile(u unreadable) {
+	args := []any{slog.String("file", u.path), slog.Uint64("first", u.first), slog.Any("error", u.err)}
+	if i := slices.IndexFunc(b.segments, func(s *segment) bool { return s.first > u.first }); i >= 0 {
+		next := b.segments[i].first
+		lost := next - u.first - covered(b.marks, u.first, next)
+		b.recovered += lost // Pending is what has come in less what has ended
+		b.stats.DamagedRecords += lost
+		args = append(args, slog.Uint64("records", lost))
+	}
+	b.stats.DamagedFiles++
+	b.cfg.Logger.Error("the disk buffer is damaged: a file was kept aside; records are lost", args...)
+}
+
 // recoverRecords counts what is left and removes the segments where that is
 // nothing.
-func (b *Buffer) recoverRecords() {
+func (b *Buffer) recoverRecords(lost []unreadable) {
 	for _, m := range b.marks {
 		b.next = max(b.next, m.end) // no number is used twice, even if its record is damaged
 	}
+	for _, u := range lost {
+		b.loseFile(u)
+	}
+	left := uint64(0)
 	for i, s := range b.segments {
-		b.next = max(b.next, s.end)
 		if i+1 < len(b.segments) {
 			// What is behind is of a commit that failed; its records went elsewhere.
-			s.end = min(s.end, b.segments[i+1].first)
+			// What is missing at the end of a damaged file was in front of the next one.
+			if next := b.segments[i+1].first; s.damaged || s.end > next {
+				s.end = next
+			}
 		}
+		b.next = max(b.next, s.end)
 		s.marked = slices.Clone(b.marks) // b.marks goes on changing
 		s.left = s.end - s.first - covered(s.marked, s.first, s.end)
 		s.unread, s.kept = s.left, s.left
-		b.recovered += s.left
+		left += s.left
 	}
 	if b.removeSettled() {
 		b.writeMarksAgain()
 		signal(b.work)
 	}
-	if n := b.recovered; n > 0 {
+	if b.recovered += left; left > 0 {
 		b.cfg.Logger.Info("the disk buffer holds records of an earlier run",
-			slog.String("dir", b.cfg.Dir), slog.Uint64("records", n))
+			slog.String("dir", b.cfg.Dir), slog.Uint64("records", left))
 	}
 }
 

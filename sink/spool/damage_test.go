@@ -159,6 +159,56 @@ func TestDamageOfTheNewestFile(t *testing.T) {
 	}
 }
 
+// TestDamageOfAnOldFile cuts off or spoils the first of several files while the
+// buffer is closed. What is missing is known by the number of the next file's first
+// record.
+func TestDamageOfAnOldFile(t *testing.T) {
+	t.Parallel()
+	cfg := spool.Config{Dir: t.TempDir(), MaxBytes: 4 << 20}
+	buf := open(t, cfg)
+	sink, source := buf.Sink(), buf.Source()
+	const written, settled = 6000, 10
+	for i := 0; i < written; i += 50 {
+		require.NoError(t, sink.Write(t.Context(), records(i, i+50)))
+	}
+	settleInOrder(t, source, 0, settled)
+	require.NoError(t, buf.Close())
+	files := segments(t, cfg.Dir)
+	require.Greater(t, len(files), 2)
+	whole, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+
+	for size := 0; size <= len(whole); size += len(whole)/40 + 1 {
+		for _, way := range []string{"cut off", "end of zeros", "a meta page"} {
+			cfg.Dir = t.TempDir()
+			for _, file := range files[1:] {
+				data, err := os.ReadFile(file)
+				require.NoError(t, err)
+				require.NoError(t, os.WriteFile(filepath.Join(cfg.Dir, filepath.Base(file)), data, 0o600))
+			}
+			damaged := slices.Clone(whole[:size])
+			switch way {
+			case "end of zeros":
+				damaged = append(damaged, make([]byte, len(whole)-size)...)
+			case "a meta page": // one of the two
+				damaged = slices.Clone(whole)
+				damaged[(size%2)*4096+16+size%64] ^= 1
+			}
+			require.NoError(t, os.WriteFile(filepath.Join(cfg.Dir, filepath.Base(files[0])), damaged, 0o600))
+			var log bytes.Buffer
+			cfg.Logger = textLog(&log)
+			buf := open(t, cfg)
+			got := len(takeAll(t, buf.Source()))
+			s := buf.Stats()
+			require.EqualValues(t, got, s.Pending, "%d of %d bytes, %s", size, len(whole), way)
+			require.NoError(t, buf.Close())
+			require.GreaterOrEqual(t, uint64(got)+s.DamagedRecords, uint64(written-settled), "%d of %d bytes, %s: %s", size, len(whole), way, &log)
+			require.LessOrEqual(t, uint64(got)+s.DamagedRecords, uint64(written), "%d of %d bytes, %s: %s", size, len(whole), way, &log)
+			require.Equal(t, s.DamagedRecords > 0, bytes.Contains(log.Bytes(), []byte("records are lost")), "%s: %s", way, &log)
+		}
+	}
+}
+
 // TestDamageInCircles makes a branch of the newest file lead to itself and lets
 // the overflow of others be endless. The store would follow that until its stack
 // or the memory is full, which nothing can recover from.
