@@ -73,15 +73,16 @@ func (c *Ctx) jqBudget(limit time.Duration, given bool) jq.Budget {
 	own := time.Now().Add(limit)
 	given = given || limit > 0
 	if given && c.Env.cfg.JQUnbounded {
-		return jq.Budget{Deadline: own}
+		return jq.Budget{Deadline: own, Time: limit}
 	}
-	b := jq.Budget{Value: value.DefaultLimit, Deadline: c.Arena.Deadline()}
+	b := jq.Budget{Value: value.DefaultLimit}
+	b.Deadline, b.Time = c.Arena.Deadline()
 	if c.Arena != nil {
 		b.Value = c.Arena.Left()
 	}
 	b.Bytes = jqFactor * b.Value
 	if given && own.Before(b.Deadline) {
-		b.Deadline = own
+		b.Deadline, b.Time = own, limit
 	}
 	return b
 }

@@ -148,8 +148,8 @@ func (c *Ctx) slowly(f func(deadline time.Time) error) error {
 	}
 	limit := c.Env.cfg.RegexTimeout
 	deadline := time.Now().Add(limit)
-	if all := c.Arena.Deadline(); all.Before(deadline) {
-		deadline = all
+	if all, whole := c.Arena.Deadline(); all.Before(deadline) {
+		deadline, limit = all, whole
 	}
 	err := f(deadline)
 	late := c.Arena.Check()

@@ -36,7 +36,6 @@ const (
 // budget is the context of a run. Its methods are called by one goroutine.
 type budget struct {
 	Budget
-	start time.Time
 	made  int
 	steps int
 	calls int
@@ -47,8 +46,6 @@ type budget struct {
 	// regexes are the expressions that the run has compiled.
 	regexes map[string]*matcher
 }
-
-func newBudget(b Budget) *budget { return &budget{Budget: b, start: time.Now()} }
 
 var closed = func() chan struct{} {
 	c := make(chan struct{})
@@ -88,7 +85,7 @@ func (b *budget) exceed(name, msg, size string) error {
 }
 
 func (b *budget) late() error {
-	return b.exceed("time", "the jq program runs too long", b.Budget.Deadline.Sub(b.start).Round(time.Millisecond).String())
+	return b.exceed("time", "the jq program runs too long", b.Time.String())
 }
 
 // make counts n bytes that the program makes and returns an error when they are

@@ -41,8 +41,9 @@ func TestOtherBudgets(t *testing.T) {
 		_, err := run(t, source, "1", jq.Budget{Bytes: 2 << 20, Value: 1 << 20, Deadline: time.Now().Add(time.Minute)})
 		require.ErrorIs(t, err, want, source)
 	}
-	_, err := run(t, `last(range(1e12))`, "1", jq.Budget{Bytes: 1 << 20, Value: 1 << 20, Deadline: time.Now().Add(5 * time.Millisecond)})
+	_, err := run(t, `last(range(1e12))`, "1", jq.Budget{Bytes: 1 << 20, Value: 1 << 20, Deadline: time.Now().Add(-time.Second), Time: 5 * time.Millisecond})
 	require.ErrorIs(t, err, value.ErrTime)
+	require.ErrorContains(t, err, "the limit is 5ms", "although it was over before the run began")
 }
 
 func TestWhatIsRefusedWhenCompiled(t *testing.T) {

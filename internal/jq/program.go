@@ -27,6 +27,9 @@ type Budget struct {
 	Bytes    int       // of texts, arrays and objects that the program makes
 	Value    int       // of one value as text
 	Deadline time.Time // when the run has to be done
+	// Time is the limit that ends at Deadline. The error of a run that is late
+	// names it: it can have begun before the run.
+	Time time.Duration
 }
 
 // Compile compiles a program whose runs have a budget.
@@ -76,7 +79,7 @@ func parse(source string) (*gojq.Query, error) {
 // for each of its results. An exceeded budget is a *value.BudgetError; errors of
 // the program itself have short texts, whatever it was that failed.
 func (p *Program) Run(input any, b Budget, yield func(any) error) error {
-	run := newBudget(b)
+	run := &budget{Budget: b}
 	var iter gojq.Iter
 	if p.free {
 		ctx, cancel := context.WithDeadline(context.Background(), b.Deadline)

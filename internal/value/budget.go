@@ -107,15 +107,15 @@ func (a *Arena) time() time.Duration {
 }
 
 // Deadline returns when the evaluation has to be done, starting the clock if it
-// does not run yet.
-func (a *Arena) Deadline() time.Time {
+// does not run yet, and the limit that ends then.
+func (a *Arena) Deadline() (time.Time, time.Duration) {
 	if a == nil {
-		return time.Now().Add(DefaultTime)
+		return time.Now().Add(DefaultTime), DefaultTime
 	}
 	if a.started.IsZero() {
 		a.started = time.Now()
 	}
-	return a.started.Add(a.time())
+	return a.started.Add(a.time()), a.time()
 }
 
 // Err returns a *BudgetError when the evaluation has made more data, or worked
